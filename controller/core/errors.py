@@ -1,0 +1,53 @@
+"""Every error of the controller. Each says what failed, what still holds, what to do.
+
+ControllerError
+├── Refused              the request cannot be honoured; nothing has changed     (HTTP 409)
+│   ├── InvalidName          a name that is not `[a-z0-9][a-z0-9._-]*`            (HTTP 422)
+│   ├── InvalidConfig        fleet.yaml, a plan or a manifest; carries the path   (HTTP 422)
+│   ├── NotFound             an unknown version, plan, eval set or rollout        (HTTP 404)
+│   └── IllegalTransition    a rollout cannot do that in its phase
+├── RuntimeUnavailable   Docker or a process could not be reached or started      (HTTP 503)
+├── RouterUnavailable    nginx does not answer                                    (HTTP 503)
+│   └── ReloadRejected       nginx refused the new configuration; the old serves
+└── NodeUnavailable      a node did not answer, or answered with an error         (HTTP 503)
+"""
+
+
+class ControllerError(Exception):
+    """Base of all errors that the controller raises on purpose."""
+
+
+class Refused(ControllerError):
+    """The request cannot be honoured; nothing has changed."""
+
+
+class InvalidName(Refused):
+    """A name from outside is not made of the allowed characters."""
+
+
+class InvalidConfig(Refused):
+    """A configuration file is wrong; the message starts with `file: path.of.key`."""
+
+
+class NotFound(Refused):
+    """No version, plan, eval set or rollout of that name."""
+
+
+class IllegalTransition(Refused):
+    """The rollout's phase does not allow the command."""
+
+
+class RuntimeUnavailable(ControllerError):
+    """The container engine or the operating system did not do what was asked."""
+
+
+class RouterUnavailable(ControllerError):
+    """nginx does not run, or its control socket does not answer."""
+
+
+class ReloadRejected(RouterUnavailable):
+    """nginx rejected a configuration; the previous one still serves."""
+
+
+class NodeUnavailable(ControllerError):
+    """A node did not answer in time, or answered with an error."""

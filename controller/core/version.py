@@ -1,0 +1,56 @@
+"""A version: an immutable, named bundle of model, options and image."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.core.names import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a node of this version loads.
+
+    `model`, `vad_model`, `punc_model` are folders or hub ids; `image` is a Docker image
+    (docker runtime only)."""
+
+    name: str
+    model: str
+    revision: str | None = None
+    vad_model: str | None = None
+    punc_model: str | None = None
+    language: str = "auto"
+    itn: bool = True
+    image: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "version")
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model of each role that this version uses: model, vad, punc."""
+        roles = {"model": self.model, "vad": self.vad_model, "punc": self.punc_model}
+        return {role: source for role, source in roles.items() if source}
+
+    @property
+    def options(self) -> dict[str, object]:
+        """The decode options that change what is transcribed, as the node reports them."""
+        return {"engine": "funasr", "hotwords": [], "itn": self.itn, "language": self.language}
+
+
+def model_digest(files: Mapping[str, str]) -> str:
+    """SHA-256 over the sorted `sha256 path` lines of a model's files (path -> SHA-256)."""
+    lines = sorted(f"{sha256} {path}\n" for path, sha256 in files.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def version_digest(models: Mapping[str, str], options: Mapping[str, object]) -> str:
+    """SHA-256 of the canonical JSON of model digests (by role) and decode options."""
+    canonical = json.dumps(
+        {"models": models, "options": options},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,131 @@
+"""What the engine needs from the outside world. Adapters implement these; `api` wires them."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from controller.core.routing import Membership, Routing
+from controller.core.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A node that must exist. `device` is auto, cpu, cuda:0, …"""
+
+    name: str
+    version: Version
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """A node as the runtime sees it, running or ended. `instance` differs for every start
+    (pid and start time, or container id). `address` is host:port as controller and router
+    reach it; None while not known. `version` is the version's name."""
+
+    name: str
+    version: str
+    instance: str
+    running: bool
+    address: str | None
+    started_at: datetime.datetime
+    exit_status: int | None = None
+
+
+class Runtime(Protocol):
+    """Runs nodes. Every call is idempotent and raises RuntimeUnavailable on failure.
+
+    Nodes belong to one service and state folder; those of others are never seen or touched.
+    Implementations do blocking work in threads: no call blocks the event loop."""
+
+    name: str  # "docker" or "process"
+
+    async def observe(self) -> tuple[ObservedNode, ...]:
+        """All nodes of this service, also those that ended and were not removed."""
+        ...
+
+    async def start(self, spec: NodeSpec) -> None:
+        """Start the node unless it runs; an ended one of that name is replaced. Returns once
+        the process or container exists, not when it is ready."""
+        ...
+
+    async def stop(self, name: str, grace_seconds: float) -> None:
+        """SIGTERM, after `grace_seconds` SIGKILL; then remove. Returns when it is gone."""
+        ...
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL at once, also when it is frozen; it stays observable as ended."""
+        ...
+
+    async def last_log(self, name: str, lines: int = 20) -> str:
+        """The end of the node's log, for a message to a person; "" when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections; nodes keep running."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """A node's answer to GET /readyz and /version."""
+
+    ready: bool
+    reason: str
+    version: str
+    digest: str | None
+    in_flight: int
+
+
+class NodeClient(Protocol):
+    """Talks to nodes over HTTP. Raises NodeUnavailable."""
+
+    async def alive(self, address: str, timeout_seconds: float) -> None: ...
+
+    async def readiness(self, address: str, timeout_seconds: float) -> Readiness: ...
+
+    async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RouterState:
+    """What the router serves with now. `loaded` is the membership of the newest generation
+    that answered; None before the first load."""
+
+    url: str
+    running: bool
+    generation: int
+    loaded: Membership | None
+    routing: Routing | None
+
+
+class Router(Protocol):
+    """nginx. Raises RouterUnavailable; after ReloadRejected the old configuration serves."""
+
+    def state(self) -> RouterState:
+        """From memory; no I/O."""
+        ...
+
+    async def start(self, membership: Membership, routing: Routing) -> None:
+        """Start nginx, or adopt the one that runs (after a crash of the controller), and load."""
+        ...
+
+    async def load(self, membership: Membership, routing: Routing) -> None:
+        """Render, `nginx -t` the candidate, swap atomically, reload, wait until the new
+        generation answers. Where nginx has died: start it with the new configuration."""
+        ...
+
+    async def switch(self, routing: Routing) -> None:
+        """Write routing.json atomically, then the shared dictionary: milliseconds, no reload."""
+        ...
+
+    async def check(self) -> bool:
+        """Whether nginx runs and answers on its control socket, within 1 s."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop nginx gracefully; idempotent."""
+        ...
