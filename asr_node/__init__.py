@@ -1,0 +1,1 @@
+"""The speech node: one FunASR model behind an OpenAI-compatible HTTP interface."""

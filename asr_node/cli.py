@@ -1,0 +1,150 @@
+"""asr-node: one speech node, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from asr_node import log
+from asr_node.data_dir import held
+from asr_node.errors import StartRefused
+from asr_node.model_folder import SILERO, check_model_folder, local_folder
+from asr_node.settings import DEVICE, NAME, Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 after SIGTERM; 1 refused or failed; 2 wrong usage (argparse exits)."""
+    settings = read_arguments(arguments)
+    log.configure()
+    try:
+        check_models(settings)
+        with held(settings.data_dir), bind(settings.host, settings.port) as listening:
+            status = _serve(settings, listening)
+    except StartRefused as error:
+        print(f"asr-node: {error}", file=sys.stderr)
+        return 1
+    from asr_node.server import leave
+
+    leave(status)
+    return status
+
+
+def _serve(settings: Settings, listening: socket.socket) -> int:
+    """The heavy imports come after everything that can be refused."""
+    from asr_node.funasr_recognizer import FunASREngine
+    from asr_node.node import Node
+    from asr_node.server import serve
+
+    return serve(Node(settings, FunASREngine(settings)), listening)
+
+
+def read_arguments(arguments: Sequence[str] | None) -> Settings:
+    parsed = _parser().parse_args(arguments)
+    values = vars(parsed)
+    if values["data_dir"] is None:
+        values["data_dir"] = Path(".asr-rollout") / "nodes" / parsed.name
+    return Settings(**values)
+
+
+def check_models(settings: Settings) -> None:
+    """Everything about model folders that can be known before the start."""
+    for role, source in settings.sources().items():
+        folder = None if source in SILERO else local_folder(source)
+        if folder is not None:
+            check_model_folder(folder)
+        if role == "model" and folder is not None and settings.revision is not None:
+            raise StartRefused(
+                f"--revision {settings.revision} is for hub ids, and {folder} is a folder; "
+                "nothing was started. Leave --revision out."
+            )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listening already: two sockets may bind one address, only one can listen.
+
+    Raises StartRefused where the address is taken."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(2048)
+    except OSError as error:
+        raise StartRefused(
+            f"cannot listen on {host}:{port}: {error.strerror}; whoever holds it goes on, nothing "
+            "was started. Give another --host or --port (0 picks a free one)."
+        ) from error
+    if not ip_address(bound.getsockname()[0]).is_loopback:
+        log.event(
+            "host.exposed",
+            level=30,
+            host=host,
+            reason="the node has no authentication: keep it behind the router",
+        )
+    return bound
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="asr-node",
+        description="Serve one FunASR model. SIGTERM drains and stops it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="model folder, or hub id (iic/SenseVoiceSmall)")
+    add("--version", type=_name, required=True, help="name of the version it serves")
+    add("--name", type=_name, default="local", help="name of this node")
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_port, default=8100, help="port to listen on; 0 picks a free one")
+    add("--device", type=_device, default="auto", help="auto, cpu, cuda:0")
+    add("--data-dir", type=Path, help="the node's own folder (.asr-rollout/nodes/NAME)")
+    add("--vad-model", help="folder, hub id or silero-vad: cuts long audio")
+    add("--punc-model", help="folder or hub id: adds punctuation")
+    add("--revision", help="revision of a hub id given as --model")
+    add("--language", default="auto", help="language where a request names none")
+    add("--itn", action=argparse.BooleanOptionalAction, default=True, help="numbers as digits")
+    add("--threads", type=_positive, default=1, help="CPU threads of the model")
+    add("--max-body-bytes", type=_positive, default=512 * 1024**2, help="larger uploads: 413")
+    add("--max-duration-seconds", type=_seconds, default=14_400.0, help="longer audio: 400")
+    add("--grace-seconds", type=_positive, default=30, help="time to finish after SIGTERM")
+    return parser
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} does not match {NAME.pattern}")
+    return text
+
+
+def _device(text: str) -> str:
+    if not DEVICE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu or cuda:N")
+    return text
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"\d{1,12}", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds

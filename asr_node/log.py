@@ -1,0 +1,40 @@
+"""Events as JSON lines on stderr; never audio, never text of a transcript."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+EVENTS: Final = logging.getLogger("asr_node")
+
+
+def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
+    EVENTS.log(level, name, extra={"fields": fields})
+
+
+class JsonLines(logging.Formatter):
+    """Our events keep their fields; what libraries log becomes `library.log`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+        }
+        if record.name == EVENTS.name:
+            line |= {"event": record.getMessage(), **getattr(record, "fields", {})}
+        else:
+            line |= {"event": "library.log", "logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure() -> None:
+    """Once, by the command line. Libraries are heard from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    EVENTS.setLevel(logging.INFO)

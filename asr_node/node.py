@@ -1,0 +1,160 @@
+"""One node: what it serves, whether it can, and how much it is doing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from asr_node.digest import model_digest, version_digest
+from asr_node.errors import LoadFailed, NotReady, RequestRefused
+from asr_node.log import event
+from asr_node.recognizer import DecodeOptions, Engine, Recognizer, Samples, Transcript
+from asr_node.settings import Settings
+from asr_node.worker import Worker
+
+READY: Final = "ready"
+DRAINING: Final = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    transcript: Transcript
+    seconds: float  # spent in the model, without the wait for it
+
+
+class Node:
+    """Lives on the event loop; the model lives in the worker's thread."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.worker = Worker(settings.max_waiting)
+        self.started_at = datetime.now(UTC)
+        self.in_flight = 0
+        self.reason = "computing the model's digest"
+        self.model_digests: Mapping[str, str] = {}
+        self.digest: str | None = None
+        self._recognizer: Recognizer | None = None
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
+    def ready(self) -> bool:
+        return self.reason == READY and not self._draining
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """Raises NotReady before the first warm-up has ended."""
+        if self._recognizer is None:
+            raise NotReady(self.reason)
+        return self._recognizer
+
+    async def start(self) -> None:
+        """Digest, load, warm up. On failure the reason stays readable and the error goes on."""
+        began = time.monotonic()
+        try:
+            await self._load()
+        except Exception as error:
+            self.reason = f"failed: {error}"
+            event("node.load_failed", level=logging.ERROR, reason=str(error))
+            raise
+        event("node.ready", seconds=round(time.monotonic() - began, 3), digest=self.digest)
+
+    async def _load(self) -> None:
+        folders = await self.worker.run(self.engine.resolve)
+        self.model_digests = await self.worker.run(
+            lambda: {role: model_digest(folder) for role, folder in folders.items()}
+        )
+        self.digest = version_digest(self.model_digests, self.settings.decode_options())
+        self.reason = "loading the model"
+        recognizer = await self.worker.run(lambda: self.engine.load(folders))
+        self._check_options(recognizer)
+        self.reason = "warming up"
+        await self.worker.run(recognizer.warm_up)
+        self._recognizer = recognizer
+        self.reason = READY
+
+    def _check_options(self, recognizer: Recognizer) -> None:
+        settings = self.settings
+        if settings.language not in recognizer.languages:
+            raise LoadFailed(
+                f"this model cannot be told --language {settings.language}; it knows "
+                f"{', '.join(sorted(recognizer.languages))}"
+            )
+        if settings.itn and not recognizer.switches_itn:
+            event(
+                "option.not_honoured",
+                level=logging.WARNING,
+                option="itn",
+                reason="this model writes numbers in one way only",
+            )
+
+    def drain(self) -> None:
+        """Not ready from now on; what arrives meanwhile is still answered."""
+        self._draining = True
+
+    @contextmanager
+    def admitted(self) -> Iterator[Recognizer]:
+        """Count a request as in flight, if there is a model and room for it."""
+        recognizer = self.recognizer
+        self.worker.check_room()
+        self.in_flight += 1
+        try:
+            yield recognizer
+        finally:
+            self.in_flight -= 1
+
+    async def recognize(self, samples: Samples, options: DecodeOptions) -> Recognition:
+        recognizer = self.recognizer
+
+        def job() -> Recognition:
+            began = time.monotonic()
+            transcript = recognizer.transcribe(samples, options)
+            return Recognition(transcript, time.monotonic() - began)
+
+        try:
+            return await self.worker.run(job)
+        except RequestRefused:
+            raise
+        except Exception as error:
+            event("inference.failed", level=logging.ERROR, error=f"{type(error).__name__}: {error}")
+            raise RequestRefused(
+                "The model failed on this audio; the node goes on. See its log.",
+                status=500,
+                code="inference_failed",
+            ) from error
+
+    def readiness(self) -> dict[str, object]:
+        return {
+            "ready": self.ready,
+            "reason": DRAINING if self._draining else self.reason,
+            "version": self.settings.version,
+            "digest": self.digest,
+            "in_flight": self.in_flight,
+        }
+
+    def identity(self) -> dict[str, object]:
+        settings = self.settings
+        return {
+            "version": settings.version,
+            "digest": self.digest,
+            "models": {
+                role: {"source": source, "model_digest": self.model_digests.get(role)}
+                for role, source in settings.sources().items()
+            },
+            "options": settings.decode_options(),
+            "engine": self.engine.name,
+            "device": self._recognizer.device if self._recognizer else settings.device,
+            "name": settings.name,
+            "started_at": self.started_at.isoformat(timespec="milliseconds"),
+            "pid": os.getpid(),
+        }

@@ -1,0 +1,97 @@
+"""uvicorn, with a node's way to start and to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from asr_node.app import create_app
+from asr_node.log import event
+from asr_node.node import Node
+
+# nginx keeps upstream connections for 60 s: whoever closes first must not be the node.
+KEEP_ALIVE_SECONDS: Final = 90
+LINGER_SECONDS: Final = 1.0  # still answering, already not ready: clients and probes notice
+FAILED_SECONDS: Final = 2.0  # /readyz shows why the model could not be loaded
+DECODERS: Final = 2
+
+
+class NodeServer(uvicorn.Server):
+    """Listens first, loads then; SIGTERM drains, and the exit status is 0."""
+
+    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+        super().__init__(config)
+        self.exit_status = 0
+        self._node = node
+        self._leave_at: float | None = None
+        self._loading: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or []:
+            host, port = listening.getsockname()[:2]
+            event("node.listening", host=host, port=port, pid=os.getpid())
+        self._loading = asyncio.create_task(self._load())
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._leave_at is not None and time.monotonic() >= self._leave_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First signal: drain. Second: leave once in-flight requests end. Third: at once.
+
+        uvicorn would raise the signal again at the end; then the status would not be 0."""
+        if self._leave_at is None:
+            self._node.drain()
+            self._leave_at = time.monotonic() + LINGER_SECONDS
+        elif not self.should_exit:
+            self.should_exit = True
+        else:
+            self.force_exit = True
+
+    async def _load(self) -> None:
+        try:
+            await self._node.start()
+        except Exception:  # the node has logged it
+            await asyncio.sleep(FAILED_SECONDS)
+            self.exit_status = 1
+            self.should_exit = True
+
+
+def serve(node: Node, listening: socket.socket) -> int:
+    """Blocks until the node has left. Returns the exit status."""
+    decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+    config = uvicorn.Config(
+        create_app(node, decoders),
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=node.settings.grace_seconds,
+    )
+    server = NodeServer(config, node)
+    server.run(sockets=[listening])
+    node.worker.close()
+    decoders.shutdown(wait=False, cancel_futures=True)
+    event("node.stopped", in_flight=node.in_flight, status=server.exit_status)
+    return server.exit_status
+
+
+def leave(status: int) -> None:
+    """End the process even if a thread is still inside FunASR: Python would wait for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

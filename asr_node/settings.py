@@ -1,0 +1,43 @@
+"""What one node was asked to be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`model`, `vad_model`, `punc_model` are folders or hub ids; seconds and bytes as named."""
+
+    model: str
+    version: str
+    name: str
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8100
+    device: str = "auto"
+    vad_model: str | None = None
+    punc_model: str | None = None
+    revision: str | None = None
+    language: str = "auto"
+    itn: bool = True
+    threads: int = 1
+    max_body_bytes: int = 512 * 1024 * 1024
+    max_duration_seconds: float = 14_400.0
+    grace_seconds: int = 30
+    max_waiting: int = 64
+
+    def sources(self) -> dict[str, str]:
+        """Folder or hub id of each role in use."""
+        named = {"model": self.model, "vad": self.vad_model, "punc": self.punc_model}
+        return {role: source for role, source in named.items() if source is not None}
+
+    def decode_options(self) -> dict[str, object]:
+        """The options that change the text; they are part of the version's digest."""
+        return {"engine": "funasr", "hotwords": [], "itn": self.itn, "language": self.language}
