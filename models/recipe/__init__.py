@@ -1,0 +1,1 @@
+"""The recipe of the demo models: texts, speech, training, measurement."""
