@@ -1,0 +1,127 @@
+"""A plan: the steps a new version walks, and the gates that let it go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+from controller.core.errors import InvalidConfig
+from controller.core.names import check_name
+
+OnFail = Literal["rollback", "hold"]
+OnInconclusive = Literal["hold", "continue", "rollback"]
+Promote = Literal["manual", "auto"]
+Measure = Literal["cer", "wer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`percent` (0.1-100, steps of 0.1) of random traffic goes to the canary for at least
+    `hold_seconds`. Raises InvalidConfig."""
+
+    percent: float
+    hold_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        tenths = self.percent * 10
+        if not (0.1 <= self.percent <= 100 and math.isclose(tenths, round(tenths))):
+            raise InvalidConfig(f"percent: {self.percent:g} is not 0.1-100 in steps of 0.1")
+        if not 0 <= self.hold_seconds < math.inf:
+            raise InvalidConfig(f"hold: {self.hold_seconds} is not a duration")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRateGate:
+    """The error rate may rise by at most `max_increase_points` (percentage points), overall
+    and on each of `eval_sets`; empty means all of the plan's. Raises InvalidConfig."""
+
+    name: str = "error-rate"
+    measure: Measure = "cer"
+    max_increase_points: float = 1.0
+    eval_sets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "gate")
+        if not 0 < self.max_increase_points <= 100:  # 0 could be passed by no number of samples
+            raise InvalidConfig(
+                f"max_increase_points: {self.max_increase_points:g} is not above 0 and up to 100"
+            )
+        _refuse_duplicates("eval_sets", self.eval_sets)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Messages of InvalidConfig begin with the key as it stands in the file: `steps.1.percent: …`.
+
+    `on_fail` and `on_inconclusive` say what a gate's verdict leads to. `start_deadline_seconds`
+    is how long a step's nodes may take to become ready; `rollback_window_seconds` how long the
+    replaced version stays warm."""
+
+    name: str
+    steps: tuple[Step, ...]
+    gates: tuple[ErrorRateGate, ...] = ()
+    on_fail: OnFail = "rollback"
+    on_inconclusive: OnInconclusive = "hold"
+    promote: Promote = "manual"
+    start_deadline_seconds: float = 300.0
+    rollback_window_seconds: float = 3600.0
+    eval_sets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "plan")
+        for name in self.eval_sets:
+            check_name(name, "eval set")
+        _refuse_duplicates("eval_sets", self.eval_sets)
+        self._check_steps()
+        self._check_gates()
+        if not 0 < self.start_deadline_seconds < math.inf:
+            raise InvalidConfig("start_deadline: must be longer than nothing")
+        if not 0 <= self.rollback_window_seconds < math.inf:
+            raise InvalidConfig("rollback_window: must not be negative")
+
+    def _check_steps(self) -> None:
+        if not self.steps:
+            raise InvalidConfig("steps: at least one step is needed")
+        percents = [step.percent for step in self.steps]
+        for index, (before, after) in enumerate(pairwise(percents), start=1):
+            if after <= before:
+                raise InvalidConfig(
+                    f"steps.{index}.percent: {after:g} does not exceed {before:g} before it"
+                )
+        if percents[-1] != 100:
+            raise InvalidConfig(
+                f"steps.{len(percents) - 1}.percent: the last step must be 100, not "
+                f"{percents[-1]:g}"
+            )
+
+    def _check_gates(self) -> None:
+        _refuse_duplicates("gates", [gate.name for gate in self.gates])
+        for index, gate in enumerate(self.gates):
+            if not self.eval_sets:
+                raise InvalidConfig(f"eval_sets: gate {gate.name} needs at least one")
+            for name in gate.eval_sets:
+                if name not in self.eval_sets:
+                    raise InvalidConfig(
+                        f"gates.{index}.eval_sets: {name!r} is not one of the plan's eval_sets "
+                        f"({', '.join(self.eval_sets)})"
+                    )
+
+    def starting_at(self, percent: float) -> Plan:
+        """The plan whose first step has `percent`; lower ones are skipped.
+
+        The new step is held as long as the one it stands in for: the highest not above it."""
+        below = [step for step in self.steps if step.percent <= percent]
+        first = Step(percent, (below or self.steps)[-1 if below else 0].hold_seconds)
+        higher = tuple(step for step in self.steps[1:] if step.percent > percent)
+        if not higher and percent < 100:  # a plan of the one step 100
+            higher = self.steps[-1:]
+        return replace(self, steps=(first, *higher))
+
+
+def _refuse_duplicates(key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidConfig(f"{key}: {name!r} is named twice")
