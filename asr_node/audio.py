@@ -42,10 +42,10 @@ def _chunks(container: av.container.InputContainer) -> Iterator[Samples]:
     if not container.streams.audio:
         raise _refused("The file has no audio stream.")
     stream = container.streams.audio[0]
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
     for frame in _frames(container, stream):
         for resampled in resampler.resample(frame):
-            yield _checked(resampled.to_ndarray())
+            yield _mono(resampled.to_ndarray())
 
 
 def _frames(
@@ -66,10 +66,12 @@ def _frames(
     yield None
 
 
-def _checked(chunk: NDArray[Any]) -> Samples:
-    if not np.isfinite(chunk).all():
+def _mono(channels: NDArray[Any]) -> Samples:
+    """The mean; FFmpeg's own downmix makes two equal channels 1.4 times as loud."""
+    if not np.isfinite(channels).all():
         raise _refused("The audio holds samples that are not numbers (NaN or infinity).")
-    return np.clip(chunk.astype(np.float32, copy=False), -1.0, 1.0)
+    mean: Samples = channels.mean(axis=0, dtype=np.float32)
+    return np.clip(mean, -1.0, 1.0)
 
 
 def _why(error: Exception) -> str:

@@ -27,12 +27,26 @@ DECODERS: Final = 2
 class NodeServer(uvicorn.Server):
     """Listens first, loads then; SIGTERM drains, and the exit status is 0."""
 
-    def __init__(self, config: uvicorn.Config, node: Node) -> None:
-        super().__init__(config)
+    def __init__(self, node: Node) -> None:
         self.exit_status = 0
         self._node = node
+        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         self._leave_at: float | None = None
         self._loading: asyncio.Task[None] | None = None
+        super().__init__(
+            uvicorn.Config(
+                create_app(node, self._decoders),
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=node.settings.grace_seconds,
+            )
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -45,6 +59,14 @@ class NodeServer(uvicorn.Server):
         if self._leave_at is not None and time.monotonic() >= self._leave_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        event("node.stopping", in_flight=self._node.in_flight)
+        await super().shutdown(sockets)
+        if self._loading is not None:
+            self._loading.cancel()
+        self._node.worker.close()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain. Second: leave once in-flight requests end. Third: at once.
@@ -69,23 +91,8 @@ class NodeServer(uvicorn.Server):
 
 def serve(node: Node, listening: socket.socket) -> int:
     """Blocks until the node has left. Returns the exit status."""
-    decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
-    config = uvicorn.Config(
-        create_app(node, decoders),
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=node.settings.grace_seconds,
-    )
-    server = NodeServer(config, node)
+    server = NodeServer(node)
     server.run(sockets=[listening])
-    node.worker.close()
-    decoders.shutdown(wait=False, cancel_futures=True)
     event("node.stopped", in_flight=node.in_flight, status=server.exit_status)
     return server.exit_status
 

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from node_fakes import encoded, tone
+
+from asr_node.audio import decode
+from asr_node.errors import RequestRefused
+
+
+def muxed(samples: np.ndarray, container: str, codec: str, rate: int = 48_000) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="fltp", layout="mono")
+        frame.sample_rate = rate
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def seconds(data: bytes) -> float:
+    samples = decode(io.BytesIO(data), 60.0)
+    assert samples.dtype == np.float32
+    assert samples.ndim == 1
+    assert float(np.abs(samples).max()) <= 1.0
+    return samples.size / 16_000
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [("WAV", None), ("WAV", "FLOAT"), ("FLAC", None), ("OGG", "OPUS"), ("MP3", None)],
+)
+def test_usual_files_keep_their_length(container: str, subtype: str | None) -> None:
+    data = encoded(tone(2.0, 48_000), 48_000, container, subtype)
+    assert seconds(data) == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("ipod", "aac"), ("mp4", "aac"), ("webm", "libopus")]
+)
+def test_what_browsers_and_phones_record_is_read(container: str, codec: str) -> None:
+    assert seconds(muxed(tone(2.0, 48_000), container, codec)) == pytest.approx(2.0, abs=0.1)
+
+
+def test_16_khz_pcm_comes_through_unchanged() -> None:
+    ramp = (np.arange(-3_200, 3_200) / 32_768).astype(np.float32)
+    assert np.array_equal(decode(io.BytesIO(encoded(ramp)), 60.0), ramp)
+
+
+def test_stereo_is_mixed_down() -> None:
+    both = np.stack([tone(1.0), np.zeros(16_000, np.float32)], axis=1)
+    mixed = decode(io.BytesIO(encoded(both)), 60.0)
+    assert mixed.size == 16_000
+    assert np.abs(mixed).max() == pytest.approx(0.05, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.random.default_rng(0).bytes(50_000),
+        b"hello " * 1_000,
+        b"\x89PNG\r\n\x1a\n" + bytes(500),
+        encoded(tone(0.0)),
+        encoded(tone(1.0))[:44],
+        encoded(np.array([0.0, np.nan] * 4_000, np.float32), subtype="FLOAT"),
+        encoded(np.array([0.0, np.inf] * 4_000, np.float32), 48_000, subtype="FLOAT"),
+    ],
+    ids=["noise", "text", "image", "no samples", "header only", "NaN", "infinity"],
+)
+def test_what_is_not_audio_is_refused(data: bytes) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        decode(io.BytesIO(data), 60.0)
+    assert (refused.value.status, refused.value.param) == (400, "file")
+
+
+def test_audio_over_the_limit_is_refused() -> None:
+    with pytest.raises(RequestRefused, match="longer than 1 seconds"):
+        decode(io.BytesIO(encoded(tone(1.1))), 1.0)
+
+
+def test_a_playlist_cannot_make_the_node_read_its_own_disk(tmp_path: Path) -> None:
+    (secret := tmp_path / "secret.wav").write_bytes(encoded(tone(1.0)))
+    for playlist in (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
+        f"ffconcat version 1.0\nfile 'file:{secret}'\n",
+    ):
+        with pytest.raises(RequestRefused):
+            decode(io.BytesIO(playlist.encode()), 60.0)
