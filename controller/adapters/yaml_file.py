@@ -18,7 +18,8 @@ from typing import Any, Final, TypeVar
 
 import yaml
 
-from controller.core.errors import InvalidConfig, NotFound
+from controller.core.errors import InvalidConfig, InvalidName, NotFound
+from controller.core.names import check_name
 
 _DURATION: Final = re.compile(
     r"(?=\S)(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
@@ -117,6 +118,13 @@ class Node:
 
     def strings(self) -> tuple[str, ...]:
         return tuple(item.string() for item in self.items())
+
+    def name(self, what: str) -> str:
+        """A valid name of a version, node, plan or eval set (`what` says which)."""
+        try:
+            return check_name(self.string(), what)
+        except InvalidName as error:
+            raise self.error(str(error)) from error
 
     def choice(self, options: Sequence[C]) -> C:
         value = self._scalar()

@@ -21,6 +21,9 @@ _UNSPACED: Final = (
     "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _TOKEN: Final = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_DECIMAL_POINT: Final = re.compile(r"(?<=\d)\.(?=\d)")
+_JOINED: Final = re.compile(r"(?<=\d),(?=\d{3})|(?<=\w)['’](?=\w)")
+GAP: Final = "-"  # in aligned text; never part of normalised text
 _AS_THEY_ARE: Final = jiwer.Compose([jiwer.ReduceToListOfListOfWords()])
 
 
@@ -144,10 +147,16 @@ def align_units(reference: list[str], hypothesis: list[str]) -> jiwer.WordOutput
 
 
 def normalised(text: str) -> str:
-    """NFKC, lower case, every run of punctuation, symbols and white space one space."""
-    folded = unicodedata.normalize("NFKC", text).lower()
-    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in folded)
-    return " ".join("".join(kept).split())
+    """What counts as said: NFKC, lower case, letters, digits and `%`, one space between runs.
+
+    Other punctuation and symbols separate, but a decimal point stays (3.14 is not 314), and the
+    comma of 1,000 and the apostrophe of don't vanish without a gap."""
+    folded = _JOINED.sub("", unicodedata.normalize("NFKC", text).lower())
+    return " ".join(".".join(map(_spoken, _DECIMAL_POINT.split(folded))).split())
+
+
+def _spoken(text: str) -> str:
+    return "".join(c if c == "%" or unicodedata.category(c)[0] in "LMN" else " " for c in text)
 
 
 def characters(text: str) -> list[str]:
@@ -159,3 +168,66 @@ def tokens(text: str) -> list[str]:
     """The units of WER: each CJK character is a token, and so is each run of others between
     spaces (`打开 wifi 5` is 打, 开, wifi, 5; `wifi5` is one)."""
     return _TOKEN.findall(normalised(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """`rows[0]` is the reference, below it each transcript; a column is one unit or GAP."""
+
+    rows: tuple[tuple[str, ...], ...]
+    separator: str = ""
+
+    def lines(self) -> tuple[str, ...]:
+        """The rows as text of one width, for a terminal in which CJK is two cells wide."""
+        widths = [max(map(display_width, column)) for column in zip(*self.rows, strict=True)]
+        return tuple(
+            self.separator.join(
+                cell + " " * (width - display_width(cell))
+                for cell, width in zip(row, widths, strict=True)
+            )
+            for row in self.rows
+        )
+
+
+def align(reference: str, *hypotheses: str | None, measure: Measure = "cer") -> Alignment:
+    """The normalised texts under one another, by character (cer) or token (wer).
+
+    Each transcript is aligned with the reference as it is scored. None is a failed request."""
+    units = characters if measure == "cer" else tokens
+    said = units(reference)
+    heard = [_slots(said, units(hypothesis or "")) for hypothesis in hypotheses]
+    rows: list[list[str]] = [[] for _ in range(1 + len(heard))]
+    for index in range(len(said) + 1):  # before each unit, and at the end, what was inserted
+        most = max((len(inserted[index]) for inserted, _ in heard), default=0)
+        rows[0] += [GAP] * most + said[index : index + 1]
+        for row, (inserted, opposite) in zip(rows[1:], heard, strict=True):
+            row += inserted[index] + [GAP] * (most - len(inserted[index]))
+            row += opposite[index : index + 1]
+    return Alignment(tuple(map(tuple, rows)), " " if measure == "wer" else "")
+
+
+def _slots(said: list[str], heard: list[str]) -> tuple[list[list[str]], list[str]]:
+    """What was inserted before each unit of the reference (and at its end), and what stands
+    opposite each unit."""
+    inserted: list[list[str]] = [[] for _ in range(len(said) + 1)]
+    opposite = [GAP] * len(said)
+    if not said:
+        return [heard], opposite
+    for chunk in align_units(said, heard).alignments[0]:
+        units = heard[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        if chunk.type == "insert":
+            inserted[chunk.ref_start_idx] += units
+        elif chunk.type != "delete":
+            opposite[chunk.ref_start_idx : chunk.ref_end_idx] = units
+    return inserted, opposite
+
+
+def display_width(text: str) -> int:
+    """Terminal cells: East Asian wide characters take two, combining marks none."""
+    return sum(_cells(character) for character in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

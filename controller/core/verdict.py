@@ -172,17 +172,17 @@ def check_size(gate: ErrorRateGate, sizes: Mapping[str, int]) -> None:
             raise Refused(
                 f"eval set {name} has {sizes[name]:,} utterances, too few for a bound of "
                 f"{gate.max_increase_points:g} points: it takes about {_about(needed)}; nothing "
-                f"was started. Add recordings, raise max_increase_points of gate {gate.name} to "
-                f"{_passable_bound(sizes[name])}, or leave {name} out of its eval_sets"
+                f"was started. {_remedy(gate, name, sizes[name])}"
             )
 
 
-def _passable_bound(size: int) -> str:
-    """The smallest bound, in points, that a set of this size can carry; rounded up."""
+def _remedy(gate: ErrorRateGate, eval_set: str, size: int) -> str:
+    leave_out = f"leave {eval_set} out of gate {gate.name}"
     if size < MINIMUM_UTTERANCES:
-        return f"a bound cannot help below {MINIMUM_UTTERANCES} utterances"
-    bound = (CONFIDENCE_Z + POWER_Z) * EXPECTED_SPREAD_POINTS / math.sqrt(size)
-    return f"{math.ceil(10 * bound) / 10:g}"
+        return f"Add recordings, or {leave_out}"
+    carries = (CONFIDENCE_Z + POWER_Z) * EXPECTED_SPREAD_POINTS / math.sqrt(size)
+    bound = math.ceil(10 * carries) / 10
+    return f"Add recordings, raise max_increase_points to {bound:g}, or {leave_out}"
 
 
 def _about(number: int) -> str:

@@ -1,0 +1,97 @@
+"""Plans from YAML. rollouts/default.yaml is the manual: it has every key, with a comment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+from controller.adapters.yaml_file import Node, Section, read_yaml
+from controller.core.errors import InvalidConfig, NotFound
+from controller.core.names import check_name
+from controller.core.plan import (
+    ErrorRateGate,
+    Measure,
+    OnFail,
+    OnInconclusive,
+    Plan,
+    Promote,
+    Step,
+)
+
+
+def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
+    """A plan by name (`NAME.yaml` in the first of the folders that has it) or by path, which
+    has a slash or ends in .yaml. It is named after its file.
+
+    Raises NotFound, InvalidName, and InvalidConfig with `file:line: path.of.key`."""
+    return _plan(_file(name_or_path, plans_dirs))
+
+
+def known_plans(plans_dirs: Sequence[Path]) -> tuple[str, ...]:
+    """The names that `load_plan` finds, sorted."""
+    return tuple(sorted({path.stem for folder in plans_dirs for path in folder.glob("*.yaml")}))
+
+
+def _file(name_or_path: str, plans_dirs: Sequence[Path]) -> Path:
+    if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+        return Path(name_or_path)
+    name = check_name(name_or_path, "plan")
+    for folder in plans_dirs:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = ", ".join(known_plans(plans_dirs)) or "none"
+    raise NotFound(f"no plan {name!r}; there is {known}. A file of your own: --plan ./{name}.yaml")
+
+
+def _plan(path: Path) -> Plan:
+    root = read_yaml(path).mapping()
+    plan: dict[str, Any] = {
+        "name": check_name(path.stem, "plan"),
+        "promote": root.choice("promote", get_args(Promote), "manual"),
+        "on_fail": root.choice("on_fail", get_args(OnFail), "rollback"),
+        "on_inconclusive": root.choice("on_inconclusive", get_args(OnInconclusive), "hold"),
+        "start_deadline_seconds": root.duration_seconds("start_deadline", 300.0),
+        "rollback_window_seconds": root.duration_seconds("rollback_window", 3600.0),
+        "eval_sets": _eval_sets(root),
+        "steps": tuple(_step(item.mapping()) for item in root.items("steps")),
+        "gates": tuple(_gate(item.mapping()) for item in root.items("gates")),
+    }
+    root.done()
+    with _located(root):
+        return Plan(**plan)
+
+
+def _step(section: Section) -> Step:
+    percent = section.number("percent")
+    hold = section.duration_seconds("hold", 0.0)
+    with _located(section):
+        return Step(percent, hold)
+
+
+def _gate(section: Section) -> ErrorRateGate:
+    kind = section.choice("kind", ("error-rate",))  # more kinds will come: so it is asked for
+    name = section.get("name", lambda node: node.name("gate"), kind)
+    measure: Measure = section.choice("measure", get_args(Measure), "cer")
+    bound = section.number("max_increase_points", 1.0)
+    eval_sets = _eval_sets(section)
+    with _located(section):
+        return ErrorRateGate(name, measure, bound, eval_sets)
+
+
+def _eval_sets(section: Section) -> tuple[str, ...]:
+    def names(node: Node) -> tuple[str, ...]:
+        return tuple(item.name("eval set") for item in node.items())
+
+    return section.get("eval_sets", names, ())
+
+
+@contextmanager
+def _located(section: Section) -> Iterator[None]:
+    """Give the core's complaint (`key: message`) the file and line that the core cannot know."""
+    try:
+        yield
+    except InvalidConfig as error:
+        key, _, message = str(error).partition(": ")
+        raise section.error(key, message) from error

@@ -1,0 +1,114 @@
+"""One version's transcripts of one eval set, asked of its nodes directly, not of the router.
+
+Live traffic comes first: few requests at a time, so that a node always has a free turn for a
+user's."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller.core.errors import NodeUnavailable
+from controller.core.eval_set import EvalSet, Utterance
+from controller.engine.ports import NodeClient
+
+Addresses = Callable[[], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcripts:
+    """By utterance key. `hypotheses` has None where the request failed; `errors` says why."""
+
+    version: str
+    eval_set: str
+    eval_set_digest: str
+    hypotheses: Mapping[str, str | None]
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+async def evaluate(
+    version_name: str,
+    addresses: Addresses | Sequence[str],
+    eval_set: EvalSet,
+    client: NodeClient,
+    concurrency: int = 2,
+    timeout_seconds: float = 60.0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Transcripts:
+    """Have every recording transcribed, in turn by the nodes that `addresses` names (host:port).
+
+    A callable is asked before each request: nodes come and go. A failed request goes once to
+    another node; when that fails too, its utterance counts as failed. `on_progress` gets how
+    many are done, and of how many. Cancelling it cancels its requests. Raises NodeUnavailable
+    when no node is left."""
+    run = _Run(addresses if callable(addresses) else lambda: addresses, client, timeout_seconds)
+    waiting = iter(eval_set.utterances)
+    total = len(eval_set.utterances)
+
+    async def work() -> None:
+        for utterance in waiting:  # shared: each worker takes the next
+            await run.transcribe(utterance)
+            if on_progress is not None:
+                on_progress(len(run.hypotheses), total)
+
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(work())
+    except ExceptionGroup as group:  # the first has cancelled the others
+        raise group.exceptions[0] from group
+    return Transcripts(
+        version=version_name,
+        eval_set=eval_set.name,
+        eval_set_digest=eval_set.digest,
+        hypotheses={u.key: run.hypotheses[u.key] for u in eval_set.utterances},
+        errors=run.errors,
+    )
+
+
+class _Run:
+    def __init__(self, addresses: Addresses, client: NodeClient, timeout_seconds: float) -> None:
+        self._addresses = addresses
+        self._client = client
+        self._timeout_seconds = timeout_seconds
+        self._turns = itertools.count()
+        self.hypotheses: dict[str, str | None] = {}
+        self.errors: dict[str, str] = {}
+
+    async def transcribe(self, utterance: Utterance) -> None:
+        """Ask one node, then another; record the text or why there is none."""
+        failures: dict[str, str] = {}
+        for _ in range(2):
+            address = self._next_address(avoid=failures)
+            try:
+                self.hypotheses[utterance.key] = await self._ask(address, Path(utterance.source))
+            except NodeUnavailable as error:
+                failures[address] = str(error)
+            else:
+                return
+        self.hypotheses[utterance.key] = None
+        self.errors[utterance.key] = "; ".join(failures.values())
+
+    def _next_address(self, avoid: Mapping[str, str]) -> str:
+        """In turn; one that has just failed only where there is no other."""
+        known = self._addresses()
+        if not known:
+            raise NodeUnavailable(
+                "no node of the version is left to transcribe the eval set; nothing was scored. "
+                "`rollout status` shows its nodes"
+            )
+        others = [address for address in known if address not in avoid] or list(known)
+        return others[next(self._turns) % len(others)]
+
+    async def _ask(self, address: str, audio: Path) -> str:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._client.transcribe(address, audio, self._timeout_seconds)
+        except TimeoutError as error:
+            raise NodeUnavailable(
+                f"node at {address} had no transcript of {audio.name} after "
+                f"{self._timeout_seconds:g} s"
+            ) from error
