@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr_node.cli import bind
+from asr_node.data_dir import held
+
+CONFIG = "model: SenseVoiceSmall\nfrontend: WavFrontend\nfrontend_conf: {fs: 16000}\n"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "a model"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "model.pt").write_text("weights")
+    return folder
+
+
+def asr_node(*arguments: object) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "asr_node", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def usual(model: Path, *more: object) -> tuple[object, ...]:
+    return "--model", model, "--version", "v1", "--data-dir", model.parent / "data", *more
+
+
+def test_a_missing_model_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    status, said = asr_node(*usual(tmp_path / "no such model"))
+    assert status == 1
+    assert "no such model" in said
+    assert "nothing was started" in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_that_would_serve_random_weights_is_refused(model: Path) -> None:
+    (model / "model.pt").unlink()
+    status, said = asr_node(*usual(model))
+    assert status == 1
+    assert "model.pt" in said
+
+
+def test_a_broken_vad_model_is_refused_too(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "vad").mkdir()
+    status, said = asr_node(*usual(model, "--vad-model", tmp_path / "vad"))
+    assert status == 1
+    assert "vad" in said
+
+
+def test_a_port_in_use_is_refused(model: Path, taken_port: int) -> None:
+    status, said = asr_node(*usual(model, "--port", taken_port))
+    assert status == 1
+    assert f"127.0.0.1:{taken_port}" in said
+
+
+def test_a_data_folder_in_use_is_refused_and_its_node_goes_on(model: Path) -> None:
+    with held(model.parent / "data"):
+        status, said = asr_node(*usual(model, "--port", 0))
+        assert status == 1
+        assert "belongs to a running node (pid " in said
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(model: Path) -> None:
+    status, said = asr_node(*usual(model), "--data-dir", model / "model.pt" / "data")
+    assert status == 1
+    assert "--data-dir" in said
+
+
+def test_a_revision_of_a_folder_is_refused(model: Path) -> None:
+    status, said = asr_node(*usual(model, "--revision", "v2.0"))
+    assert status == 1
+    assert "--revision" in said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--version", "V1"),
+        ("--version", "../v1"),
+        ("--name", "-n"),
+        ("--name", "n" * 64),
+        ("--device", "gpu"),
+        ("--port", "65536"),
+        ("--threads", "0"),
+        ("--max-duration-seconds", "nan"),
+        ("--no-such-option", "1"),
+    ],
+)
+def test_wrong_usage_ends_with_2(model: Path, wrong: tuple[str, str]) -> None:
+    status, said = asr_node(*usual(model), *wrong)
+    assert status == 2
+    assert wrong[0] in said
+
+
+def test_a_released_data_folder_can_be_held_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with held(tmp_path / "data") as folder:
+            (folder / "tmp" / "upload").write_text("x")
+        assert not (tmp_path / "data" / "tmp").exists()
+
+
+def test_answers_are_not_delayed() -> None:
+    """asyncio sets TCP_NODELAY only on sockets that say they are TCP."""
+    with bind("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
