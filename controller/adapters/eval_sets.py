@@ -19,7 +19,7 @@ _KEYS: Final = ("key", "source", "source_len", "target", "target_len", "tags")
 _HEAD_BYTES: Final = 64 * 1024  # tags may stand before the format in a WAV file
 
 
-def load_eval_set(name: str, root: Path) -> EvalSet:
+def read_eval_set(root: Path, name: str) -> EvalSet:
     """Read and check root/NAME, audio included. Blocks: use a thread.
 
     `source` of its utterances is a path that can be opened. Raises InvalidName, NotFound, and
