@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.plan_files import known_plans, load_plan
+from controller.core.errors import InvalidConfig, InvalidName, NotFound
+from controller.core.plan import ErrorRateGate, Plan, Step
+from controller.core.verdict import check_size
+
+ROLLOUTS = Path(__file__).parents[2] / "rollouts"
+SIZES = {"digits": 200, "meetings": 200, "service": 600}
+STEPS = "steps: [{percent: 5, hold: 1m}, {percent: 100}]\n"
+
+
+def read(folder: Path, text: str) -> Plan:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_plan(str(path), [])
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(InvalidConfig) as refused:
+        read(folder, text)
+    return str(refused.value).removeprefix(f"{folder}/")
+
+
+def test_the_default_plan_walks_5_20_50_100_and_waits_for_a_person() -> None:
+    plan = load_plan("default", [ROLLOUTS])
+    assert [step.percent for step in plan.steps] == [5, 20, 50, 100]
+    assert plan.promote == "manual"
+    assert plan.gates == (
+        ErrorRateGate("error-rate", "cer", 1.0, ("digits", "meetings", "service")),
+    )
+
+
+def test_the_default_plan_shows_every_key_and_the_keys_show_the_defaults(tmp_path: Path) -> None:
+    default = load_plan("default", [ROLLOUTS])
+    bare = Plan(default.name, default.steps, default.gates, eval_sets=default.eval_sets)
+    assert default == bare
+
+
+@pytest.mark.parametrize("name", ["default", "cautious", "fast"])
+def test_the_plans_that_come_with_it_fit_the_eval_sets_that_come_with_it(name: str) -> None:
+    plan = load_plan(name, [ROLLOUTS])
+    assert plan.name == name
+    for gate in plan.gates:
+        check_size(gate, SIZES)
+
+
+def test_a_small_plan_takes_the_defaults(tmp_path: Path) -> None:
+    assert read(tmp_path, STEPS) == Plan("mine", (Step(5, 60), Step(100)))
+
+
+def test_the_first_folder_that_has_a_plan_wins(tmp_path: Path) -> None:
+    (tmp_path / "fast.yaml").write_text("steps: [{percent: 100}]\n")
+    assert len(load_plan("fast", [tmp_path, ROLLOUTS]).steps) == 1
+    assert known_plans([tmp_path, ROLLOUTS]) == ("cautious", "default", "fast")
+
+
+def test_an_unknown_plan_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(NotFound, match="there is cautious, default, fast"):
+        load_plan("slow", [ROLLOUTS])
+
+
+def test_a_path_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no such file"):
+        load_plan(str(tmp_path / "mine.yaml"), [])
+
+
+@pytest.mark.parametrize("name", ["..", "Default", "a b", ""])
+def test_a_name_that_could_leave_the_folder_is_refused(name: str) -> None:
+    with pytest.raises(InvalidName):
+        load_plan(name, [ROLLOUTS])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("steps:\n  - percent: 5\n  - percent: 5\n", "mine.yaml:3: steps.1.percent: 5 does not"),
+        ("steps:\n  - percent: 5\n", "mine.yaml:2: steps.0.percent: the last step must be 100"),
+        ("steps:\n  - percent: 0\n  - percent: 100\n", "mine.yaml:2: steps.0.percent: 0 is not"),
+        ("steps:\n  - percent: 5%\n", "mine.yaml:2: steps.0.percent: expected a number"),
+        ("steps:\n  - hold: 5s\n", "mine.yaml:2: steps.0.percent: this key is required"),
+        ("promote: auto\n", "mine.yaml:1: steps: at least one step"),
+        (STEPS + "promote: perhaps\n", "mine.yaml:2: promote: expected one of manual, auto"),
+        (STEPS + "hold: 5m\n", "mine.yaml:2: hold: unknown key; expected one of promote, on_fail"),
+        (STEPS + "gates:\n  - kind: luck\n", "mine.yaml:3: gates.0.kind: expected one of error-r"),
+        (STEPS + "gates:\n  - kind: error-rate\n", "mine.yaml:1: eval_sets: gate error-rate needs"),
+        (
+            STEPS + "eval_sets: [a]\ngates:\n  - kind: error-rate\n    eval_sets: [b]\n",
+            "mine.yaml:5: gates.0.eval_sets: 'b' is not one of the plan's",
+        ),
+        (
+            STEPS + "eval_sets: [a]\ngates:\n  - kind: error-rate\n    max_increase_points: 0\n",
+            "mine.yaml:5: gates.0.max_increase_points: 0 is not above 0",
+        ),
+        (STEPS + "eval_sets:\n  - ../etc\n", "mine.yaml:3: eval_sets.0: eval set '../etc'"),
+        (STEPS + "eval_sets: [a, a]\n", "mine.yaml:2: eval_sets: 'a' is named twice"),
+        (STEPS + "start_deadline: 0\n", "mine.yaml:2: start_deadline: must be longer"),
+    ],
+)
+def test_nonsense_is_refused_with_file_line_and_key(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert refusal(tmp_path, text).startswith(expected)

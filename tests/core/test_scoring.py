@@ -1,0 +1,181 @@
+import jiwer
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.errors import Refused
+from controller.core.eval_set import EvalSet, Utterance
+from controller.core.scoring import (
+    GAP,
+    Errors,
+    Score,
+    align,
+    characters,
+    combined,
+    display_width,
+    normalised,
+    score,
+    tokens,
+)
+
+SPOKEN = st.text(alphabet="请拨打一零八六abc 0168，。", max_size=20)
+REFERENCES = SPOKEN.filter(lambda text: bool(characters(text)))
+
+
+def a_set(*references: str, name: str = "digits") -> EvalSet:
+    utterances = (Utterance(f"u{i}", "u.wav", text) for i, text in enumerate(references))
+    return EvalSet(name, tuple(utterances), "digest")
+
+
+def scored(reference: str, hypothesis: str | None) -> Score:
+    return score(a_set(reference), {"u0": hypothesis})
+
+
+def test_a_dropped_digit_is_one_deletion_in_eight_characters() -> None:
+    assert scored("请拨打10086", "请拨打1086").errors("cer") == Errors(0, 1, 0, 8)
+
+
+def test_substitutions_insertions_and_deletions_are_told_apart() -> None:
+    result = score(
+        a_set("一二三", "四五六", "七八九"), {"u0": "一三", "u1": "四五零六", "u2": "七八六"}
+    )
+    assert result.errors("cer") == Errors(substitutions=1, deletions=1, insertions=1, length=9)
+    assert result.rate("cer") == pytest.approx(3 / 9)
+
+
+def test_punctuation_case_and_width_do_not_count() -> None:
+    assert scored("打开WiFi，谢谢。", "打开ｗｉｆｉ谢谢!").errors("cer").total == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("３．１４", "3.14"),  # a decimal point changes the number
+        ("1,000元", "1000元"),
+        ("Don't stop", "dont stop"),
+        ("50%", "50%"),
+        ("well-known", "well known"),
+        ("你好。Hello!", "你好 hello"),
+        ("。，！", ""),
+    ],
+)
+def test_text_is_normalised(text: str, expected: str) -> None:
+    assert normalised(text) == expected
+
+
+def test_a_cjk_character_is_a_token_and_so_is_a_run_of_letters() -> None:
+    assert tokens("打开 wifi 5，It's カ") == ["打", "开", "wifi", "5", "its", "カ"]
+
+
+def test_wer_counts_words_where_cer_counts_letters() -> None:
+    result = scored("打开wifi", "打开wife")
+    assert result.errors("wer") == Errors(1, 0, 0, 3)
+    assert result.errors("cer") == Errors(1, 0, 0, 6)
+
+
+def test_a_failed_request_counts_as_all_deletions() -> None:
+    result = scored("请拨打10086", None)
+    assert result.errors("cer") == Errors(0, 8, 0, 8)
+    assert result.rate() == 1
+    assert result.failed == 1
+
+
+def test_an_empty_answer_counts_as_all_deletions_but_did_not_fail() -> None:
+    result = scored("请拨打10086", "")
+    assert result.errors("cer") == Errors(0, 8, 0, 8)
+    assert result.failed == 0
+
+
+def test_more_words_than_were_said_can_exceed_100_percent() -> None:
+    assert scored("一", "一二三四").rate() == 3
+
+
+def test_an_utterance_without_a_transcript_is_refused_not_left_out() -> None:
+    with pytest.raises(Refused, match="1 of 2 utterances have no transcript"):
+        score(a_set("一", "二"), {"u0": "一"})
+
+
+def test_scores_of_several_sets_are_one_score_with_parts() -> None:
+    digits = score(a_set("一二", name="digits"), {"u0": "一"})
+    service = score(a_set("一二", name="service"), {"u0": "一二"})
+    both = combined([digits, service])
+    assert both.eval_sets == ("digits", "service")
+    assert both.rate() == pytest.approx(1 / 4)
+    assert both.of("service").rate() == 0
+    assert both.of("digits") == digits
+
+
+def test_the_worst_come_first_and_right_ones_never() -> None:
+    result = score(a_set("一二三", "一二三", "一二三"), {"u0": "一二", "u1": None, "u2": "一二三"})
+    assert [u.key for u in result.worst(5)] == ["u1", "u0"]
+    assert [u.key for u in result.worst(1)] == ["u1"]
+
+
+@given(REFERENCES)
+def test_an_identical_transcript_has_no_errors(text: str) -> None:
+    result = scored(text, text)
+    assert result.rate("cer") == result.rate("wer") == 0
+
+
+@given(REFERENCES, SPOKEN)
+def test_cer_is_jiwers(reference: str, hypothesis: str) -> None:
+    expected = jiwer.cer("".join(characters(reference)), "".join(characters(hypothesis)))
+    assert scored(reference, hypothesis).rate("cer") == pytest.approx(expected)
+
+
+@given(REFERENCES, SPOKEN)
+def test_wer_is_jiwers(reference: str, hypothesis: str) -> None:
+    expected = jiwer.wer(" ".join(tokens(reference)), " ".join(tokens(hypothesis)))
+    assert scored(reference, hypothesis).rate("wer") == pytest.approx(expected)
+
+
+@given(SPOKEN, SPOKEN, st.none() | SPOKEN)
+def test_aligned_texts_are_equally_wide_and_complete(
+    reference: str, stable: str, canary: str | None
+) -> None:
+    alignment = align(reference, stable, canary)
+    assert len({display_width(line) for line in alignment.lines()}) == 1
+    for row, text in zip(alignment.rows, (reference, stable, canary), strict=True):
+        assert [cell for cell in row if cell != GAP] == characters(text or "")
+
+
+@given(REFERENCES, SPOKEN)
+def test_the_aligned_columns_show_the_errors_that_were_counted(
+    reference: str, hypothesis: str
+) -> None:
+    said, heard = align(reference, hypothesis).rows
+    wrong = sum(a != b for a, b in zip(said, heard, strict=True))
+    assert wrong == scored(reference, hypothesis).errors("cer").total
+
+
+def test_a_dropped_digit_shows_as_a_gap() -> None:
+    assert align("请拨打10086", "请拨打10086", "请拨打1086").lines() == (
+        "请拨打10086",
+        "请拨打10086",
+        "请拨打10-86",
+    )
+
+
+def test_wide_characters_are_padded_to_two_cells() -> None:
+    assert align("请打", None).lines() == ("请打", "- - ")
+    assert align("一1", "一").lines() == ("一1", "一-")
+
+
+def test_an_insertion_opens_a_column_in_every_row() -> None:
+    assert align("ab", "axb", "ab").lines() == ("a-b", "axb", "a-b")
+
+
+def test_words_are_aligned_by_token() -> None:
+    assert align("open the door", "open door", measure="wer").lines() == (
+        "open the door",
+        "open -   door",
+    )
+
+
+def test_aligned_text_carries_no_terminal_controls() -> None:
+    assert align("一", "\x1b[31m一\x07").lines()[1].isprintable()
+
+
+def test_combining_marks_take_no_cell_and_wide_characters_two() -> None:
+    assert display_width("e\u0301") == 1
+    assert display_width("请a") == 3
