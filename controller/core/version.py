@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.core.errors import InvalidName
 from controller.core.names import check_name
 
 
@@ -26,6 +27,10 @@ class Version:
 
     def __post_init__(self) -> None:
         check_name(self.name, "version")
+        if len(self.name) > 40 or self.name.startswith("backup-"):  # node names are built of it
+            raise InvalidName(
+                f"version {self.name!r}: use at most 40 characters, not beginning with 'backup-'"
+            )
 
     @property
     def models(self) -> dict[str, str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from controller.core.fleet import Fleet
+from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
+from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class ObservedNode:
     address: str | None
     started_at: datetime.datetime
     exit_status: int | None = None
+    device: str = "auto"
 
 
 class Runtime(Protocol):
@@ -129,3 +134,27 @@ class Router(Protocol):
     async def stop(self) -> None:
         """Stop nginx gracefully; idempotent."""
         ...
+
+
+class Store(Protocol):
+    """Durable state. Synchronous: called in threads. Each method is one transaction."""
+
+    def load(self) -> Saved: ...
+
+    def save(
+        self,
+        events: Sequence[Event],
+        fleet: Fleet | None = None,
+        rollout: Rollout | None = None,
+        handled: tuple[Intent, Outcome] | None = None,
+    ) -> list[Event]: ...
+
+    def save_version(self, version: Version, digest: str | None, entry: Event) -> None: ...
+
+    def add_intent(self, command: Command, arguments: dict[str, Any], actor: str) -> Intent: ...
+
+    def pending_intents(self) -> list[Intent]: ...
+
+    def save_evaluation(self, evaluation: Evaluation, entry: Event) -> None: ...
+
+    def evaluation(self, version_digest: str, eval_set_digest: str) -> Evaluation | None: ...

@@ -1,0 +1,197 @@
+"""Reads fleet.yaml. Whatever is wrong in it is refused before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from controller.adapters.model_files import check_models
+from controller.adapters.yaml_file import Node, Section, read_yaml
+from controller.core.errors import Refused
+from controller.core.fleet import FleetConfig
+from controller.core.health import ProbeLimits
+from controller.core.names import check_name
+from controller.core.routing import Rule, Sticky, rule_from_dict
+from controller.core.version import Version
+
+RuntimeChoice = Literal["auto", "docker", "process"]
+_RUNTIMES: Final[tuple[RuntimeChoice, ...]] = ("auto", "docker", "process")
+_GPU: Final = ("exclusive", "shared")
+_MEBIBYTE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RouterOptions:
+    """Where the router listens, and what it lets through."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_body_bytes: int = 512 * _MEBIBYTE
+    jwt_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFile:
+    """All of fleet.yaml."""
+
+    config: FleetConfig
+    runtime: RuntimeChoice
+    router: RouterOptions
+    eval_sets_dir: Path
+    plans_dir: Path | None
+
+
+def read_fleet(path: Path) -> FleetFile:
+    """Read and check the file; relative paths in it are relative to its folder.
+
+    Raises InvalidConfig with file, line and path of the key."""
+    root = read_yaml(path).mapping()
+    folder = path.absolute().parent
+    versions = _versions(root, folder)
+    router, drain_seconds = _router(root, folder)
+    fleet = FleetFile(
+        config=_config(root, versions, drain_seconds),
+        runtime=root.get("runtime", lambda node: node.choice(_RUNTIMES), "auto"),
+        router=router,
+        eval_sets_dir=root.get("eval_sets", lambda n: folder / n.string(), folder / "eval_sets"),
+        plans_dir=root.get("plans", lambda n: folder / n.string(), None),
+    )
+    root.done()
+    return fleet
+
+
+def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -> FleetConfig:
+    pools = root.get("pools", Node.mapping)
+    stable = pools.get("stable", Node.mapping)
+    return FleetConfig(
+        service=root.get("service", lambda node: _name(node, "service"), "asr"),
+        versions=versions,
+        initial_version=stable.get("version", lambda node: _known(node, versions)),
+        stable_nodes=_count(stable, 2, minimum=1),
+        backup_nodes=_count(pools.get("backup", Node.mapping, None), 1, minimum=0),
+        canary_nodes=_count(pools.get("canary", Node.mapping, None), 1, minimum=1),
+        devices=root.get("devices", Node.strings, ()),
+        share_devices=root.get("gpu", lambda node: node.choice(_GPU), "exclusive") == "shared",
+        probes=_probes(root.get("probes", Node.mapping, None)),
+        rules=root.get("rules", _rules, ()),
+        sticky=Sticky(root.get("sticky", lambda n: n.choice([s.value for s in Sticky]), "key")),
+        stream_drain_seconds=drain_seconds,
+    )
+
+
+def _versions(root: Section, folder: Path) -> dict[str, Version]:
+    entries = root.get("versions", Node.mapping).entries()
+    return {name: _version(name, node, folder) for name, node in entries.items()}
+
+
+def _version(name: str, node: Node, folder: Path) -> Version:
+    section = node.mapping()
+
+    def model(child: Node) -> str:
+        return locate_model(child.string(), folder)
+
+    try:
+        version = Version(
+            name=name,
+            model=section.get("model", model),
+            revision=section.get("revision", Node.string, None),
+            vad_model=section.get("vad_model", model, None),
+            punc_model=section.get("punc_model", model, None),
+            language=section.get("language", Node.string, "auto"),
+            itn=section.get("itn", Node.boolean, True),
+            image=section.get("image", Node.string, None),
+        )
+        check_models(version, "model")
+    except Refused as error:
+        raise _at(node, error) from error
+    return version
+
+
+def locate_model(source: str, folder: Path) -> str:
+    """A folder as an absolute path, a hub id (organisation/name) as it is.
+
+    What begins with a dot, a slash or ~ is a folder, and so is what exists as one."""
+    path = folder / Path(source).expanduser()
+    looks_local = source.startswith((".", "/", "~")) or path.exists() or source.count("/") != 1
+    return str(path.resolve()) if looks_local else source
+
+
+def _router(root: Section, folder: Path) -> tuple[RouterOptions, float]:
+    section = root.get("router", Node.mapping, None)
+    if section is None:
+        return RouterOptions(), 3600.0
+    options = RouterOptions(
+        host=section.get("host", Node.string, "127.0.0.1"),
+        port=section.get("port", lambda node: node.integer(1, 65535), 8080),
+        max_body_bytes=section.get("max_body_mib", lambda n: n.integer(1, 1 << 20), 512)
+        * _MEBIBYTE,
+        jwt_key_file=section.get("jwt_key_file", lambda n: _file(n, folder), None),
+    )
+    return options, section.get("stream_drain", Node.duration_seconds, 3600.0)
+
+
+def _probes(section: Section | None) -> ProbeLimits:
+    if section is None:
+        return ProbeLimits()
+    return ProbeLimits(
+        interval_seconds=section.get("interval", _positive_duration, 1.0),
+        timeout_seconds=section.get("timeout", _positive_duration, 1.0),
+        unhealthy_after=section.get("unhealthy_after", lambda n: n.integer(1, 100), 3),
+        healthy_after=section.get("healthy_after", lambda n: n.integer(1, 100), 2),
+    )
+
+
+def _rules(node: Node) -> tuple[Rule, ...]:
+    return tuple(_rule(item) for item in node.items())
+
+
+def _rule(node: Node) -> Rule:
+    def value(key: str, child: Node) -> object:
+        if key == "days":
+            return tuple(day.integer(1, 7) for day in child.items())
+        return child.string()
+
+    entries = node.mapping().entries()
+    try:
+        return rule_from_dict({key: value(key, child) for key, child in entries.items()})
+    except Refused as error:
+        raise _at(node, error) from error
+
+
+def _count(section: Section | None, default: int, minimum: int) -> int:
+    if section is None:
+        return default
+    return section.get("nodes", lambda node: node.integer(minimum, 1000), default)
+
+
+def _known(node: Node, versions: dict[str, Version]) -> str:
+    name = node.string()
+    if name not in versions:
+        raise node.error(f"unknown version {name!r}; `versions` has {', '.join(versions)}")
+    return name
+
+
+def _name(node: Node, what: str) -> str:
+    try:
+        return check_name(node.string(), what)
+    except Refused as error:
+        raise _at(node, error) from error
+
+
+def _file(node: Node, folder: Path) -> Path:
+    path = folder / node.string()
+    if not path.is_file():
+        raise node.error(f"there is no file {path}")
+    return path
+
+
+def _positive_duration(node: Node) -> float:
+    seconds = node.duration_seconds()
+    if seconds <= 0:
+        raise node.error("must be longer than nothing")
+    return seconds
+
+
+def _at(node: Node, error: Refused) -> Refused:
+    return node.error(str(error))

@@ -1,0 +1,92 @@
+"""Talks to nodes over HTTP: probes and evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from controller.core.errors import NodeUnavailable
+from controller.engine.ports import Readiness
+
+
+class NodeHttpClient:
+    """Implements the NodeClient port. One connection pool per node: a single one for all
+    slows down with the square of the number of hosts."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    async def alive(self, address: str, timeout_seconds: float) -> None:
+        response = await self._request(address, "GET", "/healthz", timeout_seconds)
+        _require_success(address, response)
+
+    async def readiness(self, address: str, timeout_seconds: float) -> Readiness:
+        response = await self._request(address, "GET", "/readyz", timeout_seconds)
+        if response.status_code not in {200, 503}:
+            _require_success(address, response)
+        body = _json(address, response)
+        try:
+            return Readiness(
+                ready=response.status_code == 200 and bool(body["ready"]),
+                reason=str(body["reason"]),
+                version=str(body["version"]),
+                digest=body["digest"],
+                in_flight=int(body["in_flight"]),
+            )
+        except KeyError as error:
+            raise NodeUnavailable(f"node at {address}: /readyz lacks {error}") from error
+
+    async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
+        with audio.open("rb") as file:
+            response = await self._request(
+                address,
+                "POST",
+                "/v1/audio/transcriptions",
+                timeout_seconds,
+                files={"file": (audio.name, file)},
+                data={"model": "whisper-1", "response_format": "json"},
+            )
+        _require_success(address, response)
+        return str(_json(address, response)["text"])
+
+    async def forget(self, addresses: set[str]) -> None:
+        """Close the connections to nodes that are gone."""
+        for address in addresses & self._clients.keys():
+            await self._clients.pop(address).aclose()
+
+    def known(self) -> set[str]:
+        return set(self._clients)
+
+    async def close(self) -> None:
+        await self.forget(self.known())
+
+    async def _request(
+        self, address: str, method: str, path: str, timeout_seconds: float, **arguments: Any
+    ) -> httpx.Response:
+        if address not in self._clients:
+            # Nodes are on loopback or on the nodes' own network: never through a proxy.
+            self._clients[address] = httpx.AsyncClient(trust_env=False)
+        url = f"http://{address}{path}"
+        try:
+            return await self._clients[address].request(
+                method, url, timeout=timeout_seconds, **arguments
+            )
+        except httpx.HTTPError as error:
+            what = str(error) or type(error).__name__
+            raise NodeUnavailable(f"node at {address} did not answer {path}: {what}") from error
+
+
+def _require_success(address: str, response: httpx.Response) -> None:
+    if not response.is_success:
+        raise NodeUnavailable(
+            f"node at {address} answered {response.status_code}: {response.text[:200]}"
+        )
+
+
+def _json(address: str, response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise NodeUnavailable(f"node at {address} did not answer with JSON") from error

@@ -1,0 +1,228 @@
+"""Nodes as child processes on loopback: for machines without a container engine.
+
+Each node runs in a session of its own, so that Ctrl-C and a crash of the controller do not
+reach it, logs to a file, and is known by pid and start time. A record beside its data is
+written before the start and completed after it: a controller that died in between finds the
+process by its command line, so that a node is adopted and never started twice."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from controller.adapters.files import write_atomically
+from controller.core.errors import RuntimeUnavailable
+from controller.core.version import Version
+from controller.engine.ports import NodeSpec, ObservedNode
+
+HOST: Final = "127.0.0.1"
+_RECORD: Final = "process.json"
+_LOG: Final = "node.log"
+_LOG_BYTES_KEPT: Final = 16 * 1024 * 1024
+_KEPT_ENVIRONMENT: Final = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
+    "MODELSCOPE_CACHE", "HF_HOME", "HF_ENDPOINT", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is known of a node's process. `pid` is None between the decision and the start."""
+
+    version: str
+    device: str
+    port: int
+    started_at: str
+    pid: int | None = None
+    created: float | None = None  # the process's start time, which makes the pid unmistakable
+
+
+class ProcessRuntime:
+    """Implements the Runtime port with subprocesses below `state_dir`/nodes."""
+
+    name = "process"
+
+    def __init__(self, state_dir: Path) -> None:
+        self._nodes = state_dir.absolute() / "nodes"
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # ours, to be reaped
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def observe(self) -> tuple[ObservedNode, ...]:
+        return await asyncio.to_thread(self._observe)
+
+    async def start(self, spec: NodeSpec) -> None:
+        async with self._locks.setdefault(spec.name, asyncio.Lock()):
+            await asyncio.to_thread(self._start, spec)
+
+    async def stop(self, name: str, grace_seconds: float) -> None:
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            await asyncio.to_thread(self._stop, name, grace_seconds)
+
+    async def kill(self, name: str) -> None:
+        if (record := self._read(name)) and (process := self._find(name, record)):
+            process.kill()
+            await asyncio.to_thread(psutil.wait_procs, [process], 5)
+
+    async def last_log(self, name: str, lines: int = 20) -> str:
+        return await asyncio.to_thread(_tail, self._nodes / name / _LOG, lines)
+
+    async def close(self) -> None:
+        for child in self._children.values():
+            child.returncode = child.poll() or 0  # they live on: no warning that they do
+
+    def _observe(self) -> tuple[ObservedNode, ...]:
+        names = sorted(path.parent.name for path in self._nodes.glob(f"*/{_RECORD}"))
+        records = ((name, self._read(name)) for name in names)
+        return tuple(self._view(name, record) for name, record in records if record)
+
+    def _view(self, name: str, record: _Record) -> ObservedNode:
+        process = self._find(name, record)
+        child = self._children.get(name)
+        return ObservedNode(
+            name=name,
+            version=record.version,
+            instance=f"{record.pid}-{record.created}",
+            running=process is not None,
+            address=f"{HOST}:{record.port}",
+            started_at=datetime.datetime.fromisoformat(record.started_at),
+            exit_status=child.poll() if child and not process else None,
+            device=record.device,
+        )
+
+    def _start(self, spec: NodeSpec) -> None:
+        if (record := self._read(spec.name)) and self._find(spec.name, record):
+            return
+        folder = self._nodes / spec.name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        now = datetime.datetime.now(datetime.UTC).isoformat()
+        record = _Record(spec.version.name, spec.device, _free_port(), now)
+        self._write(spec.name, record)
+        child = self._spawn(spec, record.port, folder)
+        self._children[spec.name] = child
+        created = psutil.Process(child.pid).create_time()
+        self._write(spec.name, replace(record, pid=child.pid, created=created))
+
+    def _spawn(self, spec: NodeSpec, port: int, folder: Path) -> subprocess.Popen[bytes]:
+        _shorten(folder / _LOG)
+        try:
+            with (folder / _LOG).open("ab") as log:
+                return subprocess.Popen(
+                    node_command(spec, port, folder),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=node_environment(os.environ),
+                )
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"cannot start node {spec.name}: {error}; the other nodes go on"
+            ) from error
+
+    def _stop(self, name: str, grace_seconds: float) -> None:
+        record = self._read(name)
+        if record and (process := self._find(name, record)):
+            process.terminate()
+            if psutil.wait_procs([process], grace_seconds)[1]:
+                process.kill()
+                psutil.wait_procs([process], 5)
+        if child := self._children.pop(name, None):
+            child.wait()
+        (self._nodes / name / _RECORD).unlink(missing_ok=True)
+
+    def _find(self, name: str, record: _Record) -> psutil.Process | None:
+        """The living process of a node; None where it ended (or is a zombie)."""
+        if child := self._children.get(name):
+            child.poll()  # reaps it where it ended
+        if record.pid is None:
+            return self._find_by_command(name)
+        try:
+            process = psutil.Process(record.pid)
+            same = abs(process.create_time() - (record.created or 0)) < 0.01
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def _find_by_command(self, name: str) -> psutil.Process | None:
+        """A node whose controller died between starting it and writing down its pid."""
+        data_dir = str(self._nodes / name)
+        for process in psutil.process_iter(["cmdline", "create_time"]):
+            command = process.info["cmdline"] or []
+            if "asr_node" in command and data_dir in command:
+                record = self._read(name)
+                if record:
+                    port = int(command[command.index("--port") + 1])
+                    created = process.info["create_time"]
+                    self._write(name, replace(record, pid=process.pid, created=created, port=port))
+                return process
+        return None
+
+    def _read(self, name: str) -> _Record | None:
+        try:
+            return _Record(**json.loads((self._nodes / name / _RECORD).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def _write(self, name: str, record: _Record) -> None:
+        write_atomically(self._nodes / name / _RECORD, json.dumps(asdict(record)))
+
+
+def node_command(spec: NodeSpec, port: int, folder: Path) -> list[str]:
+    """The command line of a node; its `--data-dir` makes it unmistakable."""
+    command = [sys.executable, "-m", "asr_node", "--host", HOST, "--port", str(port)]
+    command += ["--name", spec.name, "--device", spec.device, "--data-dir", str(folder)]
+    return command + version_arguments(spec.version)
+
+
+def version_arguments(version: Version) -> list[str]:
+    """The arguments that make a node serve `version`."""
+    arguments = ["--version", version.name, "--model", version.model]
+    arguments += ["--language", version.language, "--itn" if version.itn else "--no-itn"]
+    optional = {
+        "--revision": version.revision,
+        "--vad-model": version.vad_model,
+        "--punc-model": version.punc_model,
+    }
+    for option, value in optional.items():
+        if value:
+            arguments += [option, value]
+    return arguments
+
+
+def node_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a node may know of our environment: paths and caches, no secrets of others."""
+    kept = {key: environment[key] for key in _KEPT_ENVIRONMENT if key in environment}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _tail(path: Path, lines: int) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 65536))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _shorten(path: Path) -> None:
+    """Between two runs is the one moment at which nobody writes into a node's log."""
+    if path.exists() and path.stat().st_size > _LOG_BYTES_KEPT:
+        shutil.move(path, path.with_suffix(".log.1"))

@@ -1,0 +1,71 @@
+"""The tables. A change here goes together with a migration in migrations/versions."""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# Times are ISO 8601 in UTC: text sorts by time, and reads the same in both databases.
+fleet = Table(
+    "fleet",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("state", JSON, nullable=False),
+)
+versions = Table(
+    "versions",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("state", JSON, nullable=False),
+    Column("digest", String(64)),  # pinned when first known; a version is immutable
+)
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", String(63), primary_key=True),
+    Column("created_at", String(32), nullable=False, index=True),
+    Column("version", String(63), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("state", JSON, nullable=False),
+)
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", String(32), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+)
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", String(32), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("command", String(32), nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("done", Boolean, nullable=False, default=False),
+    Column("refused", Boolean),
+    Column("outcome", Text),
+)
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("version_digest", String(64), primary_key=True),
+    Column("eval_set_digest", String(64), primary_key=True),
+    Column("version", String(63), nullable=False),
+    Column("eval_set", String(63), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("hypotheses", JSON, nullable=False),
+)

@@ -1,0 +1,49 @@
+"""Who may ask what: reading is free on loopback, every command needs the folder's token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import Request, Response
+
+from controller.api.problems import problem
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+
+CallNext = Callable[[Request], Awaitable[Response]]
+
+
+def access_check(token: str, host: str) -> Callable[[Request, CallNext], Awaitable[Response]]:
+    """A middleware. On loopback the Host header must be loopback, too (DNS rebinding), and
+    a page of another site cannot know the token."""
+    local = host in LOOPBACK
+
+    async def check(request: Request, call_next: CallNext) -> Response:
+        if request.url.path not in _OPEN_PATHS:
+            if local and (request.url.hostname or "") not in LOOPBACK:
+                return problem(403, "Forbidden", "this controller answers on loopback only")
+            needs_token = not local or request.method not in _SAFE_METHODS
+            if needs_token and not _has_token(request, token):
+                return problem(
+                    401,
+                    "Unauthorized",
+                    "send `Authorization: Bearer …` with the token in the state folder "
+                    "(api.token); nothing was changed",
+                )
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return check
+
+
+def _has_token(request: Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())

@@ -1,0 +1,79 @@
+"""create_app(settings): the one place where everything is put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version as installed_version
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from fastapi import FastAPI
+
+from controller.api import pages, routes
+from controller.api.access import access_check
+from controller.api.problems import add_problem_handlers
+from controller.api.service import Service, build_service
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+_OBSERVE_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 0.5
+
+
+def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
+    """The controller. `stop` ends the server that runs it (`rollout down`).
+
+    Raises Refused, before anything was started, where fleet.yaml or the machine do not allow
+    what it asks for. The caller holds the state folder's lock."""
+    service = build_service(settings, stop)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with running(service):
+            yield
+
+    app = FastAPI(title="asr-rollout", version=installed_version("asr-rollout"), lifespan=lifespan)
+    app.state.service = service
+    app.middleware("http")(access_check(service.folder.token(), settings.host))
+    add_problem_handlers(app)
+    app.include_router(routes.router)
+    app.include_router(pages.router)
+    return app
+
+
+@asynccontextmanager
+async def running(service: Service) -> AsyncIterator[None]:
+    """Run the loop and its timers; at the end stop router and nodes, and nothing is left."""
+    loop = service.loop
+    await loop.begin()
+    scheduler = _timers(service)
+    scheduler.start()
+    task = asyncio.create_task(loop.run(), name="loop")
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await loop.close()
+        await service.tear_down()
+
+
+def _timers(service: Service) -> AsyncIOScheduler:
+    loop = service.loop
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    rounds = {
+        loop.heartbeat: _HEARTBEAT_SECONDS,
+        loop.observe_round: _OBSERVE_SECONDS,
+        loop.probe_round: loop.config.probes.interval_seconds,
+        loop.check_router: 1.0,
+        service.read_access_log: 1.0,
+    }
+    for work, seconds in rounds.items():
+        scheduler.add_job(
+            work, "interval", seconds=seconds, coalesce=True, max_instances=1,
+            misfire_grace_time=None,
+        )  # fmt: skip
+    return scheduler

@@ -1,0 +1,201 @@
+"""Adapters put into the engine, and what the API asks of both."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from controller.adapters.eval_sets import read_eval_set
+from controller.adapters.fleet_file import FleetFile, locate_model, read_fleet
+from controller.adapters.model_files import check_models, local_digest
+from controller.adapters.nginx.access_log import AccessLogReader
+from controller.adapters.node_http import NodeHttpClient
+from controller.adapters.plan_files import load_plan
+from controller.adapters.state_folder import StateFolder
+from controller.adapters.store import SqlStore
+from controller.api.evaluations import Evaluations
+from controller.api.runtimes import RuntimeParts, choose_runtime
+from controller.api.status import status
+from controller.core.errors import Refused
+from controller.core.eval_set import EvalSet
+from controller.core.plan import Plan
+from controller.core.verdict import check_size
+from controller.core.version import Version
+from controller.engine.gates import Evaluator
+from controller.engine.loop import Loop, Ports
+from controller.engine.records import Event
+from controller.engine.traffic import Served, Traffic
+from controller.resources import rollouts_dir
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+_PLAN: Final = TypeAdapter(Plan)
+
+
+@dataclass(slots=True)
+class Service:
+    """One controller: its loop, its adapters, and the requests of the API to them."""
+
+    settings: Settings
+    fleet: FleetFile
+    folder: StateFolder
+    store: SqlStore
+    parts: RuntimeParts
+    client: NodeHttpClient
+    loop: Loop
+    stop: Callable[[], None]
+    traffic: Traffic = field(init=False)
+    evaluations: Evaluations = field(init=False)
+    _access_log: AccessLogReader = field(init=False)
+    _share: float | None = None
+
+    def __post_init__(self) -> None:
+        self.traffic = Traffic(self._node_at)
+        self.evaluations = Evaluations(self.loop.evaluator)
+        self._access_log = AccessLogReader(self.folder.router_dir / "access.log")
+
+    def status(self) -> dict[str, Any]:
+        return status(self.loop, self.loop.router_state(), self.traffic, self.parts.runtime.name)
+
+    def versions_summary(self) -> list[dict[str, Any]]:
+        fleet, digests = self.loop.fleet, self.loop.memory.digests
+        return [
+            {
+                "name": version.name,
+                "models": version.models,
+                "digest": digests.get(version.name),
+                "options": version.options,
+                "stable": version.name == fleet.stable,
+                "bad": version.name in fleet.bad,
+            }
+            for version in self.loop.versions.values()
+        ]
+
+    async def plan(self, name: str, percent: float | None) -> dict[str, Any]:
+        """The plan as the intent carries it, checked against the eval sets that it needs."""
+        return await asyncio.to_thread(self._plan, name, percent)
+
+    def _plan(self, name: str, percent: float | None) -> dict[str, Any]:
+        plan = load_plan(name, self.plan_dirs())
+        if percent is not None:
+            plan = plan.starting_at(percent)
+        sizes = {s: len(self.eval_set(s).utterances) for s in plan.eval_sets}
+        for gate in plan.gates:
+            check_size(gate, sizes)
+        dumped: dict[str, Any] = _PLAN.dump_python(plan, mode="json")
+        return dumped
+
+    def plan_dirs(self) -> list[Path]:
+        own = [self.fleet.plans_dir] if self.fleet.plans_dir is not None else []
+        return [*own, rollouts_dir()]
+
+    def eval_set(self, name: str) -> EvalSet:
+        return read_eval_set(self.fleet.eval_sets_dir, name)
+
+    async def add_version(self, values: dict[str, Any], actor: str) -> str:
+        """Add a version under a new name. Adding the same again changes nothing."""
+        base = self.settings.fleet_path.absolute().parent
+        for role in ("model", "vad_model", "punc_model"):
+            if values[role]:
+                values[role] = locate_model(values[role], base)
+        version = Version(**values)
+        known = self.loop.versions.get(version.name)
+        if known is not None and known != version:
+            raise Refused(
+                f"version {version.name} exists with another content, and versions never change; "
+                f"nothing was added. Choose a new name"
+            )
+        digest = await asyncio.to_thread(register, version, self.store, actor)
+        self.loop.learn(version, digest)
+        return f"version {version.name} added; `rollout start {version.name}` rolls it out"
+
+    async def read_access_log(self) -> None:
+        """Count what the router served since the last look."""
+        routing = self.loop.router_state().routing
+        share = routing.canary_percent if routing is not None else None
+        if share != self._share:
+            self.traffic.begin_anew()
+            self._share = share
+        for request in await asyncio.to_thread(self._access_log.read):
+            self.traffic.take(
+                Served(
+                    pool=request.pool,
+                    decided_by=request.decided_by,
+                    key_hash=request.key_hash,
+                    status=request.status,
+                    attempts=tuple((a.address, a.status) for a in request.attempts),
+                )
+            )
+
+    async def tear_down(self) -> None:
+        """Stop router, then nodes; release everything."""
+        await self.parts.tear_down()
+        await self.client.close()
+        await asyncio.to_thread(self.store.close)
+
+    def _node_at(self, address: str) -> str | None:
+        loaded = self.loop.router_state().loaded
+        return loaded.node_at(address) if loaded is not None else None
+
+
+def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
+    """Check everything that can be wrong, then put the parts together. Starts nothing."""
+    fleet = read_fleet(settings.fleet_path)
+    folder = StateFolder(settings.state_dir)
+    parts = choose_runtime(settings, fleet, folder)
+    store = SqlStore.in_folder(folder.path)
+    versions = merged_versions(fleet, store)
+    client = NodeHttpClient()
+    ports = Ports(store, parts.runtime, parts.router, client, utc_now)
+
+    def eval_set(name: str) -> EvalSet:
+        return read_eval_set(fleet.eval_sets_dir, name)
+
+    loop = Loop(
+        fleet.config,
+        versions,
+        ports,
+        lambda addresses, digests: Evaluator(store, client, addresses, digests, eval_set),
+    )
+    return Service(settings, fleet, folder, store, parts, client, loop, stop)
+
+
+def merged_versions(fleet: FleetFile, store: SqlStore) -> dict[str, Version]:
+    """The versions of fleet.yaml and those added before; each with its digest pinned."""
+    saved = store.load()
+    for version in fleet.config.versions.values():
+        register(version, store, "fleet.yaml")
+    added = {n: v for n, v in saved.versions.items() if n not in fleet.config.versions}
+    return dict(fleet.config.versions) | added
+
+
+def register(version: Version, store: SqlStore, actor: str) -> str | None:
+    """Pin the digest of a version with local models. Raises Refused where its files changed."""
+    check_models(version, f"versions.{version.name}")
+    saved = store.load()
+    pinned, digest = saved.digests.get(version.name), local_digest(version)
+    if pinned is not None and digest is not None and pinned != digest:
+        raise Refused(
+            f"versions.{version.name}: its files or options changed since it was added (digest "
+            f"{digest[:12]}, was {pinned[:12]}), and versions never change; nothing was started. "
+            f"Put the old files back, or give the new ones a new name"
+        )
+    if saved.versions.get(version.name) == version and pinned == (digest or pinned):
+        return pinned
+    digest = digest or pinned
+    message = f"{version.name} is {version.model}" + (f", digest {digest[:12]}" if digest else "")
+    store.save_version(
+        version, digest, Event("version.added", version.name, message, actor, utc_now())
+    )
+    return digest
+
+
+def utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,106 @@
+"""The state as `GET /api/status` and `rollout status --json` show it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from controller.core.desired import Desired, Pool
+from controller.core.rollout import Phase, Rollout, next_action
+from controller.core.routing import BACKUP_GROUP, Routing
+from controller.engine.loop import Loop
+from controller.engine.ports import RouterState
+from controller.engine.traffic import Traffic
+
+
+def status(loop: Loop, router: RouterState, traffic: Traffic, runtime: str) -> dict[str, Any]:
+    """Everything a person or a program asks first. Facts of this moment, from memory."""
+    wanted = loop.desired()
+    return {
+        "service": loop.config.service,
+        "runtime": runtime,
+        "router": _router(router, traffic),
+        "pools": {pool.value: _pool(loop, wanted, pool) for pool in Pool},
+        "rollout": _rollout(loop, loop.rollout) if loop.rollout is not None else None,
+        "fleet": {
+            "stable": loop.fleet.stable,
+            "previous": loop.fleet.previous,
+            "retired": loop.fleet.retired,
+            "bad": sorted(loop.fleet.bad),
+        },
+        "alarm": loop.memory.alarm,
+        "tick_seconds": round(loop.memory.tick_seconds, 4),
+    }
+
+
+def _router(router: RouterState, traffic: Traffic) -> dict[str, Any]:
+    asked = percent(router.routing)
+    return {
+        "url": router.url,
+        "running": router.running,
+        "generation": router.generation,
+        "percent": asked,
+        "serving": router.routing.stable if router.routing is not None else None,
+        "failed_over": router.routing is not None and router.routing.stable == BACKUP_GROUP,
+        "traffic": traffic.summary(),
+    }
+
+
+def percent(routing: Routing | None) -> dict[str, float]:
+    """The share of random traffic that is asked for, by pool."""
+    canary = routing.canary_percent if routing is not None else 0.0
+    return {"stable": 100.0 - canary, "canary": canary}
+
+
+def _pool(loop: Loop, wanted: Desired, pool: Pool) -> dict[str, Any]:
+    nodes = [node for node in wanted.nodes if node.pool is pool]
+    versions = list(dict.fromkeys(node.version for node in nodes))
+    version = versions[0] if versions else None
+    return {
+        "version": version,
+        "digest": loop.memory.digests.get(version) if version else None,
+        "nodes": [_node(loop, node.name, node.version) for node in nodes],
+    }
+
+
+def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
+    node, health = loop.memory.observed.get(name), loop.prober.health.get(name)
+    return {
+        "name": name,
+        "version": version,
+        "url": f"http://{node.address}" if node is not None and node.address else None,
+        "health": health.health.value if health is not None else "wanted",
+        "reason": health.reason if health is not None else "not started yet",
+        "digest": health.digest if health is not None else None,
+        "in_flight": health.in_flight if health is not None else 0,
+        "device": node.device if node is not None else None,
+        "started_at": node.started_at.isoformat() if node is not None else None,
+    }
+
+
+def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
+    measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.verdicts
+    return rollout_summary(rollout) | {
+        "next_action": loop.memory.progress if measuring and loop.memory.progress
+        else next_action(rollout),
+    }  # fmt: skip
+
+
+def rollout_summary(rollout: Rollout) -> dict[str, Any]:
+    """A rollout, running or ended."""
+    return {
+        "id": rollout.id,
+        "version": rollout.version,
+        "from_version": rollout.from_version,
+        "plan": rollout.plan.name,
+        "phase": rollout.phase.value,
+        "step": rollout.step + 1,
+        "steps": [step.percent for step in rollout.plan.steps],
+        "percent": rollout.percent,
+        "reason": rollout.reason,
+        "actor": rollout.actor,
+        "created_at": rollout.created_at.isoformat(),
+        "phase_since": rollout.phase_since.isoformat(),
+        "next_action": next_action(rollout),
+        "verdicts": [asdict(verdict) for verdict in rollout.verdicts],
+    }

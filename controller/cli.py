@@ -1,0 +1,320 @@
+"""The command line: fills in options, asks the controller, prints what it said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from controller import views
+from controller.client import Client, Rejected, Unreachable
+from controller.core.errors import ControllerError
+from controller.settings import DEFAULT_STATE_DIR, RuntimeChoice, Settings
+
+FAILED, VERDICT_FAIL, VERDICT_INCONCLUSIVE, UNREACHABLE = 1, 3, 4, 5
+_DOWN_SECONDS: Final = 120.0
+
+app = typer.Typer(
+    help="Canary rollout and failover of FunASR nodes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+versions_app = typer.Typer(help="Versions: immutable bundles of model and options.")
+plan_app = typer.Typer(help="Plans: the steps and gates of a rollout.", no_args_is_help=True)
+app.add_typer(versions_app, name="versions")
+app.add_typer(plan_app, name="plan")
+
+StateDir = Annotated[
+    Path, typer.Option("--state-dir", envvar="ASR_ROLLOUT_STATE_DIR", help="The state folder.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main() -> None:
+    """Run a command; errors become one line and an exit status."""
+    try:
+        app()
+    except Unreachable as error:
+        _end(str(error), UNREACHABLE)
+    except (Rejected, ControllerError) as error:
+        _end(str(error), FAILED)
+
+
+def _end(message: str, status: int) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": message}, ensure_ascii=False))
+    else:
+        print(f"rollout: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _show(value: Any, as_json: bool, view: Callable[[Any], str]) -> None:
+    print(json.dumps(value, ensure_ascii=False) if as_json else view(value))
+
+
+def _message(value: Any) -> str:
+    return str(value["message"])
+
+
+@app.command()
+def up(
+    fleet: Annotated[Path, typer.Option(help="The fleet's file.")] = Path("fleet.yaml"),
+    runtime: Annotated[
+        str | None, typer.Option(help="docker or process; else as in the file.")
+    ] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    host: Annotated[str, typer.Option(help="Where the API listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The API's port.", min=1, max=65535)] = 8090,
+    detached: Annotated[bool, typer.Option("--detach", help="In the background.")] = False,
+) -> None:
+    """Run controller, router and fleet; Ctrl-C stops them."""
+    from controller import up as process  # imports the whole engine, which no other command needs
+
+    settings = Settings(fleet, state_dir, _runtime(runtime), host, port)
+    if detached:
+        url = process.detach(_up_arguments(settings), state_dir)
+        print(f"the controller runs in the background: {url} (`rollout down` stops it)")
+        return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for noisy in ("apscheduler", "httpx", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    process.serve(settings)
+
+
+def _runtime(value: str | None) -> RuntimeChoice | None:
+    match value:
+        case None | "auto" | "docker" | "process":
+            return value
+        case _:
+            raise typer.BadParameter(f"{value!r}: expected docker, process or auto")
+
+
+def _up_arguments(settings: Settings) -> list[str]:
+    arguments = ["--fleet", str(settings.fleet_path), "--state-dir", str(settings.state_dir)]
+    arguments += ["--host", settings.host, "--port", str(settings.port)]
+    return arguments + (["--runtime", settings.runtime] if settings.runtime else [])
+
+
+@app.command()
+def down(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """Stop controller, router and all nodes; the state stays."""
+    from controller import up as process
+
+    try:
+        print(_message(Client(state_dir).post("/api/down", {})))
+    except Unreachable:
+        print(process.clean_up_alone(state_dir))
+        return
+    if not process.wait_until_gone(state_dir, _DOWN_SECONDS):
+        raise Rejected(f"the controller did not end within {_DOWN_SECONDS:g} s")
+
+
+@app.command()
+def doctor(
+    fleet: Annotated[Path, typer.Option(help="The fleet's file.")] = Path("fleet.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Say what is missing here, and the command that mends it."""
+    from controller.doctor import examine
+
+    findings = examine(fleet)
+    _show([f.to_dict() for f in findings], as_json, views.doctor)
+    raise typer.Exit(FAILED if any(not f.ok for f in findings) else 0)
+
+
+@versions_app.callback(invoke_without_command=True)
+def versions(
+    context: typer.Context, state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False
+) -> None:
+    """List the versions."""
+    if context.invoked_subcommand is None:
+        _show(Client(state_dir).get("/api/versions"), as_json, views.versions)
+
+
+@versions_app.command("add")
+def add_version(
+    name: str,
+    model: Annotated[str, typer.Option(help="A folder, or a hub id such as iic/SenseVoiceSmall.")],
+    revision: Annotated[str | None, typer.Option()] = None,
+    vad_model: Annotated[str | None, typer.Option()] = None,
+    punc_model: Annotated[str | None, typer.Option()] = None,
+    language: Annotated[str, typer.Option()] = "auto",
+    itn: Annotated[bool, typer.Option(help="Numbers as digits.")] = True,
+    image: Annotated[str | None, typer.Option(help="Docker image of its nodes.")] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Add a version under a new name."""
+    body = {
+        "name": name,
+        "model": str(Path(model).absolute()) if Path(model).is_dir() else model,
+        "revision": revision,
+        "vad_model": vad_model,
+        "punc_model": punc_model,
+        "language": language,
+        "itn": itn,
+        "image": image,
+    }
+    _show(Client(state_dir).post("/api/versions", body), as_json, _message)
+
+
+@app.command()
+def start(
+    version: str,
+    percent: Annotated[float | None, typer.Option(help="Share of the first step.")] = None,
+    plan: Annotated[str, typer.Option(help="Name or path of the plan.")] = "default",
+    watch: Annotated[bool, typer.Option(help="Follow it to its end or to a question.")] = False,
+    force: Annotated[bool, typer.Option(help="Also a version that is marked bad.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Begin a rollout."""
+    body = {"version": version, "plan": _plan(plan), "percent": percent, "force": force}
+    client = Client(state_dir)
+    _show(client.post("/api/rollouts", body), as_json, _message)
+    if watch:
+        _follow(client)
+
+
+def _plan(name: str) -> str:
+    """A path is the caller's: the controller may run in another folder."""
+    return str(Path(name).absolute()) if "/" in name or name.endswith((".yaml", ".yml")) else name
+
+
+def _follow(client: Client) -> None:
+    """Print every change of the rollout; exit by its verdict when it ends or waits."""
+    shown = ""
+    while True:
+        rollout = client.get("/api/status")["rollout"]
+        line = views.rollout_line(rollout)
+        if line != shown:
+            print(line, flush=True)
+            shown = line
+        if rollout["phase"] not in {"preparing", "holding"}:
+            break
+        time.sleep(0.5)
+    raise typer.Exit(verdict_status(rollout))
+
+
+def verdict_status(rollout: dict[str, Any]) -> int:
+    """0 where all gates passed, else the exit status of the worst verdict."""
+    verdicts = {verdict["verdict"] for verdict in rollout["verdicts"]}
+    if "fail" in verdicts:
+        return VERDICT_FAIL
+    if rollout["phase"] in {"rolled_back", "aborted"}:
+        return FAILED
+    return VERDICT_INCONCLUSIVE if "inconclusive" in verdicts else 0
+
+
+@app.command()
+def promote(
+    full: Annotated[bool, typer.Option("--full", help="All the way.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """On to the next step."""
+    answer = Client(state_dir).post("/api/rollouts/current/promote", {"full": full})
+    _show(answer, as_json, _message)
+
+
+def _steering(command: str, help_text: str) -> None:
+    @app.command(command, help=help_text)
+    def steer(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False) -> None:
+        answer = Client(state_dir).post(f"/api/rollouts/current/{command}", {})
+        _show(answer, as_json, _message)
+
+
+_steering("pause", "Stay at this step.")
+_steering("resume", "Go on after a pause.")
+_steering("retry", "Measure the gates of this step again.")
+_steering("abort", "End the rollout on the old version.")
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option(help="Again and again.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show router, pools and rollout."""
+    client = Client(state_dir)
+    if not watch:
+        _show(client.get("/api/status"), as_json, views.status)
+        return
+    views.watch(lambda: client.get("/api/status"), as_json)
+
+
+@app.command()
+def history(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False) -> None:
+    """List the rollouts, newest first."""
+    _show(Client(state_dir).get("/api/rollouts"), as_json, views.history)
+
+
+@app.command()
+def events(
+    follow: Annotated[bool, typer.Option(help="Go on with those that come.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show the audit: who, when, what, why."""
+    client = Client(state_dir)
+    found = client.get("/api/events", limit=50)
+    while True:
+        if found or not follow:
+            _show(found, as_json, views.events)
+        if not follow:
+            return
+        last = found[-1]["id"] if found else locals().get("last", 0)
+        time.sleep(0.5)
+        found = client.get("/api/events", after=last)
+
+
+@app.command()
+def evaluate(
+    version: str,
+    other: Annotated[str | None, typer.Argument(help="Compared with the first.")] = None,
+    eval_set: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Transcribe eval sets with one or two versions, and compare their error rates."""
+    if not eval_set:
+        raise typer.BadParameter("name at least one with --eval-set")
+    client = Client(state_dir)
+    body = {"versions": [v for v in (version, other) if v], "eval_sets": eval_set}
+    number = client.post("/api/evaluations", body)["id"]
+    while (result := client.get(f"/api/evaluations/{number}"))["state"] == "running":
+        if sys.stderr.isatty():
+            print(f"\r{result['progress']:<70}", end="", file=sys.stderr, flush=True)
+        time.sleep(0.3)
+    if result["state"] == "failed":
+        raise Rejected(f"the evaluation failed: {result['reason']}")
+    _show(result, as_json, views.evaluation)
+
+
+@plan_app.command("check")
+def check_plan(
+    plan: str,
+    fleet: Annotated[Path, typer.Option(help="The fleet's file.")] = Path("fleet.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Explain a plan in words, or say what is wrong with it."""
+    from controller.adapters.plan_files import load_plan
+    from controller.resources import rollouts_dir
+
+    own = fleet.absolute().parent / "rollouts"
+    directories = [directory for directory in (own, rollouts_dir()) if directory.is_dir()]
+    found = load_plan(_plan(plan), directories)
+    _show(found, False, views.plan) if not as_json else print(views.plan_json(found))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUTF8", "1")
+    main()

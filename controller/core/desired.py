@@ -1,0 +1,199 @@
+"""What must exist and who gets traffic, computed from the whole state, every time anew.
+
+Rollback, promotion and failover are nothing special here: another fleet or rollout or health
+gives another Desired. Two rules keep users safe: traffic never moves to nodes that are not
+ready, and no pool shrinks before the other has the capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.core.fleet import Fleet, FleetConfig
+from controller.core.rollout import Rollout
+from controller.core.routing import (
+    BACKUP_GROUP,
+    CookieRule,
+    Endpoint,
+    Group,
+    Membership,
+    Routing,
+)
+
+
+class Pool(StrEnum):
+    STABLE = "stable"
+    CANARY = "canary"
+    BACKUP = "backup"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class WantedNode:
+    """A node that must exist, and the part that it plays."""
+
+    name: str
+    version: str
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as it is. `ready` is: runs, healthy, with its version's digest."""
+
+    name: str
+    version: str
+    address: str | None
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """`alarm` says what is wrong with the fleet as a whole, in words; None when nothing is."""
+
+    nodes: tuple[WantedNode, ...]
+    membership: Membership
+    routing: Routing
+    alarm: str | None = None
+
+    def wants(self, name: str) -> bool:
+        return any(node.name == name for node in self.nodes)
+
+
+def cookie_name(version: str) -> str:
+    """The cookie with which a browser opts in to (value 1) or out of (0) a rollout."""
+    return f"ABTEST_{version}"
+
+
+def is_backup(name: str) -> bool:
+    """Whether a node's name says that it belongs to the backup pool."""
+    return name.startswith("backup-")
+
+
+def desired(
+    config: FleetConfig,
+    fleet: Fleet,
+    rollout: Rollout | None,
+    views: Mapping[str, NodeView],
+    serving: Routing | None,
+    loaded: Membership | None,
+) -> Desired:
+    """The whole of what should be. `serving` and `loaded` are what the router has now (None
+    before its first load); they matter where the new nodes are not ready yet."""
+    active = rollout if rollout is not None and not rollout.ended else None
+    main = _main_version(config, fleet, views, serving)
+    nodes = _wanted(config, fleet, active, main, views)
+    membership = _membership(nodes, views)
+    if not membership.groups and loaded is not None and loaded.groups:
+        # Fail static: nobody known to be healthy means that we may be the ones who are wrong.
+        membership = loaded
+        alarm: str | None = "no node is known to be healthy; the last node lists stay in place"
+    else:
+        alarm = _alarm(fleet, main, membership)
+    return Desired(nodes, membership, _routing(config, main, active, membership), alarm)
+
+
+def _main_version(
+    config: FleetConfig, fleet: Fleet, views: Mapping[str, NodeView], serving: Routing | None
+) -> str:
+    """The version whose group is to be stable: the fleet's, once it has the capacity."""
+    if serving is None or serving.stable in {fleet.stable, BACKUP_GROUP}:
+        return fleet.stable
+    new, old = _ready(views, fleet.stable), _ready(views, serving.stable)
+    if new >= config.stable_nodes or (new > 0 and old == 0):
+        return fleet.stable
+    return serving.stable
+
+
+def _ready(views: Mapping[str, NodeView], version: str) -> int:
+    return sum(
+        view.ready and view.version == version and not is_backup(view.name)
+        for view in views.values()
+    )
+
+
+def _wanted(
+    config: FleetConfig,
+    fleet: Fleet,
+    active: Rollout | None,
+    main: str,
+    views: Mapping[str, NodeView],
+) -> tuple[WantedNode, ...]:
+    count = config.stable_nodes
+    wanted = _of(fleet.stable, count, Pool.STABLE)
+    if main != fleet.stable:
+        wanted += _of(main, count, Pool.STABLE)
+    if active is not None:
+        share = max(active.percent, active.current_step.percent)
+        wanted += _of(active.version, config.canary_nodes_for(share), Pool.CANARY)
+    if fleet.retired is not None:
+        wanted += _of(fleet.retired, count, Pool.RETIRED)
+    wanted += _backup(config, fleet, views)
+    return tuple({node.name: node for node in reversed(wanted)}.values())[::-1]
+
+
+def _of(version: str, count: int, pool: Pool) -> list[WantedNode]:
+    return [WantedNode(f"{version}-{n}", version, pool) for n in range(1, count + 1)]
+
+
+def _backup(config: FleetConfig, fleet: Fleet, views: Mapping[str, NodeView]) -> list[WantedNode]:
+    """The backup of the stable version; an older one's nodes stay until it is ready."""
+    new = [
+        WantedNode(f"backup-{fleet.stable}-{n}", fleet.stable, Pool.BACKUP)
+        for n in range(1, config.backup_nodes + 1)
+    ]
+    if all(node.name in views and views[node.name].ready for node in new):
+        return new
+    old = [
+        WantedNode(view.name, view.version, Pool.BACKUP)
+        for view in views.values()
+        if is_backup(view.name) and view.version != fleet.stable and view.ready
+    ]
+    return new + old
+
+
+def _membership(nodes: Iterable[WantedNode], views: Mapping[str, NodeView]) -> Membership:
+    """The ready nodes by group: a version's own, and the backup."""
+    groups: dict[str, list[Endpoint]] = {}
+    for node in nodes:
+        view = views.get(node.name)
+        if view is not None and view.ready and view.address is not None:
+            name = BACKUP_GROUP if node.pool is Pool.BACKUP else node.version
+            groups.setdefault(name, []).append(Endpoint(node.name, view.address))
+    return Membership(
+        tuple(Group(name, tuple(sorted(group))) for name, group in sorted(groups.items()))
+    )
+
+
+def _routing(
+    config: FleetConfig, main: str, active: Rollout | None, membership: Membership
+) -> Routing:
+    present = membership.group_names()
+    stable = BACKUP_GROUP if main not in present and BACKUP_GROUP in present else main
+    if active is None or active.version not in present or active.reached_percent == 0:
+        return Routing(stable=stable, sticky=config.sticky)
+    cookie = cookie_name(active.version)
+    opted = (CookieRule(cookie, "1", "canary"), CookieRule(cookie, "0", "stable"))
+    return Routing(
+        stable=stable,
+        canary=active.version,
+        canary_percent=active.percent,
+        salt=active.id,
+        rules=opted + config.rules,
+        sticky=config.sticky,
+    )
+
+
+def _alarm(fleet: Fleet, main: str, membership: Membership) -> str | None:
+    present = membership.group_names()
+    if not present:
+        return "no node is ready"
+    if main not in present:
+        holder = "the backup serves" if BACKUP_GROUP in present else "nobody serves its traffic"
+        return f"no node of stable {main} is ready; {holder}"
+    if main != fleet.stable:
+        return f"{main} serves until enough nodes of {fleet.stable} are ready"
+    if BACKUP_GROUP not in present:
+        return "the backup pool has no ready node"
+    return None

@@ -1,0 +1,102 @@
+"""The fleet: how many nodes of which pool (configuration), and which version plays which part."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from controller.core.errors import NotFound, Refused
+from controller.core.health import ProbeLimits
+from controller.core.routing import Rule, Sticky
+from controller.core.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class FleetConfig:
+    """What fleet.yaml says, without the parts that only an adapter reads.
+
+    `devices` are what nodes may run on (cuda:0, …); empty means that every node chooses for
+    itself. Each node takes one device alone unless `share_devices`."""
+
+    service: str
+    versions: Mapping[str, Version]
+    initial_version: str
+    stable_nodes: int = 2
+    backup_nodes: int = 1
+    canary_nodes: int = 1
+    devices: tuple[str, ...] = ()
+    share_devices: bool = False
+    probes: ProbeLimits = field(default_factory=ProbeLimits)
+    rules: tuple[Rule, ...] = ()
+    sticky: Sticky = Sticky.KEY
+    stream_drain_seconds: float = 3600.0
+
+    def canary_nodes_for(self, percent: float) -> int:
+        """How many canary nodes a share needs: as many of the stable's as it takes over."""
+        return max(self.canary_nodes, math.ceil(percent / 100 * self.stable_nodes))
+
+    def check_capacity(self, rollback_window_seconds: float) -> None:
+        """Raise Refused where a rollout would need more devices than there are."""
+        if not self.devices or self.share_devices:
+            return
+        canary = self.canary_nodes_for(100)
+        needed = self.stable_nodes + canary + self.backup_nodes
+        if rollback_window_seconds:  # the retired nodes stay while the backup is renewed
+            needed += 1
+        if needed > len(self.devices):
+            raise Refused(
+                f"a rollout needs {needed} devices ({self.stable_nodes} stable, {canary} canary, "
+                f"{self.backup_nodes} backup, one to renew it) and fleet.yaml lists "
+                f"{len(self.devices)}; nothing was started. Add devices, or set `gpu: shared`, or "
+                f"`rollback_window: 0` in the plan"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Which version plays which part: the state that outlives every rollout."""
+
+    stable: str
+    previous: str | None = None  # where `rollback` goes after a promotion
+    retired: str | None = None  # replaced, kept warm without traffic
+    retired_until: datetime.datetime | None = None
+    bad: frozenset[str] = frozenset()
+
+    def promoted(self, version: str, until: datetime.datetime) -> Fleet:
+        """`version` becomes stable; the one before stays warm until `until`."""
+        return replace(
+            self,
+            stable=version,
+            previous=self.stable,
+            retired=self.stable,
+            retired_until=until,
+            bad=self.bad - {version},
+        )
+
+    def rolled_back(self, to: str | None, until: datetime.datetime) -> Fleet:
+        """Back to `to`, or to the version that was stable before; the one left is marked bad.
+
+        Raises NotFound where there is nothing to go back to."""
+        target = to or self.previous
+        if target is None:
+            raise NotFound(
+                f"there is no version to roll back to: {self.stable} is the only one that was "
+                f"ever stable, and it still serves. Name one with --to VERSION"
+            )
+        if target == self.stable:
+            raise Refused(f"{target} is stable already; nothing was changed")
+        return Fleet(
+            stable=target,
+            previous=None,
+            retired=self.stable,
+            retired_until=until,
+            bad=(self.bad | {self.stable}) - {target},
+        )
+
+    def expired(self, now: datetime.datetime) -> Fleet:
+        """Without the retired version once its time is over."""
+        if self.retired_until is not None and now >= self.retired_until:
+            return replace(self, retired=None, retired_until=None)
+        return self

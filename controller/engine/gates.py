@@ -1,0 +1,114 @@
+"""Measures a rollout's gates: both versions' transcripts of every eval set, scored and judged."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from controller.core.errors import NodeUnavailable
+from controller.core.eval_set import EvalSet
+from controller.core.rollout import Rollout
+from controller.core.scoring import Score, combined, score
+from controller.core.verdict import Verdict, judge
+from controller.engine.evaluate import evaluate
+from controller.engine.ports import NodeClient, Store
+from controller.engine.records import Evaluation, Event
+
+log = logging.getLogger(__name__)
+Progress = Callable[[str, str, int, int], None]  # version, eval set, done, of
+
+
+class Evaluator:
+    """Transcribes eval sets with a version's nodes; what was transcribed once is kept, since a
+    version and an eval set with the same digests give the same transcripts."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: NodeClient,
+        addresses: Callable[[str], Sequence[str]],
+        digests: Mapping[str, str],
+        eval_sets: Callable[[str], EvalSet],
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._addresses = addresses
+        self._digests = digests
+        self._eval_sets = eval_sets
+
+    async def transcripts(
+        self, version: str, eval_sets: Sequence[str], progress: Progress | None = None
+    ) -> tuple[tuple[EvalSet, Evaluation], ...]:
+        """The transcripts of all the sets. Raises NodeUnavailable where no node answers."""
+        sets = [await asyncio.to_thread(self._eval_sets, name) for name in eval_sets]
+        return tuple([(s, await self._one(version, s, progress)) for s in sets])
+
+    async def _one(self, version: str, eval_set: EvalSet, progress: Progress | None) -> Evaluation:
+        digest = self._digests.get(version)
+        if digest is None:
+            raise NodeUnavailable(f"no node of {version} is ready: its digest is not known yet")
+        kept = await asyncio.to_thread(self._store.evaluation, digest, eval_set.digest)
+        if kept is not None:
+            return kept
+        return await self._transcribe(version, digest, eval_set, progress)
+
+    async def _transcribe(
+        self, version: str, digest: str, eval_set: EvalSet, progress: Progress | None
+    ) -> Evaluation:
+        def report(done: int, of: int) -> None:
+            if progress is not None:
+                progress(version, eval_set.name, done, of)
+
+        transcripts = await evaluate(
+            version, lambda: self._addresses(version), eval_set, self._client, on_progress=report
+        )
+        now = datetime.datetime.now(datetime.UTC)
+        evaluation = Evaluation(
+            version, digest, eval_set.name, eval_set.digest, now, transcripts.hypotheses
+        )
+        failed = sum(text is None for text in evaluation.hypotheses.values())
+        if failed == 0:  # a result with failed requests is told, not kept: the next try may do
+            await asyncio.to_thread(self._store.save_evaluation, evaluation, _evaluated(evaluation))
+        return evaluation
+
+
+async def measure(
+    rollout: Rollout, evaluator: Evaluator, progress: Progress | None = None
+) -> tuple[Verdict, ...]:
+    """The verdicts of all gates of the rollout's plan."""
+    names = rollout.plan.eval_sets
+    stable = await evaluator.transcripts(rollout.from_version, names, progress)
+    canary = await evaluator.transcripts(rollout.version, names, progress)
+    return await asyncio.to_thread(_judge, rollout, stable, canary)
+
+
+def _judge(
+    rollout: Rollout,
+    stable: Sequence[tuple[EvalSet, Evaluation]],
+    canary: Sequence[tuple[EvalSet, Evaluation]],
+) -> tuple[Verdict, ...]:
+    stable_score, canary_score = total(stable), total(canary)
+    return tuple(
+        verdict
+        for gate in rollout.plan.gates
+        for verdict in judge(gate, stable_score, canary_score)
+    )
+
+
+def total(evaluations: Sequence[tuple[EvalSet, Evaluation]]) -> Score:
+    """One score over all the sets."""
+    return combined(score(eval_set, evaluation.hypotheses) for eval_set, evaluation in evaluations)
+
+
+def _evaluated(evaluation: Evaluation) -> Event:
+    return Event(
+        kind="evaluation.finished",
+        subject=evaluation.version,
+        message=f"{evaluation.version} transcribed {len(evaluation.hypotheses)} utterances of "
+        f"{evaluation.eval_set}",
+        actor="controller",
+        at=evaluation.at,
+        data={"eval_set": evaluation.eval_set, "digest": evaluation.version_digest},
+    )

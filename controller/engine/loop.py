@@ -1,0 +1,395 @@
+"""The one loop: observe, advance, save, converge. Commands only record an intent and wake it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from controller.core.desired import Desired, NodeView, desired, is_backup
+from controller.core.errors import Refused, RouterUnavailable
+from controller.core.fleet import Fleet, FleetConfig
+from controller.core.health import NodeHealth
+from controller.core.rollout import Facts, Phase, Rollout, advance
+from controller.core.routing import Membership, Routing
+from controller.core.verdict import Verdict
+from controller.core.version import Version
+from controller.engine.commands import State, carry_out, settle
+from controller.engine.gates import Evaluator, measure
+from controller.engine.jobs import Jobs
+from controller.engine.nodes import NodeKeeper
+from controller.engine.ports import NodeClient, ObservedNode, Router, RouterState, Runtime, Store
+from controller.engine.prober import Prober
+from controller.engine.records import Command, Event, Intent, Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Ports:
+    """The outside world, as `api` puts it together."""
+
+    store: Store
+    runtime: Runtime
+    router: Router
+    client: NodeClient
+    now: Callable[[], datetime.datetime]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known only since this controller runs; all of it can be found out again."""
+
+    observed: dict[str, ObservedNode] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    alarm: str | None = None
+    tick_seconds: float = 0.0
+    progress: str = ""
+
+
+class Loop:
+    """Owns the state. `tick` may be called at any time, any number of times."""
+
+    def __init__(
+        self,
+        config: FleetConfig,
+        versions: dict[str, Version],
+        ports: Ports,
+        evaluator: Callable[[Callable[[str], list[str]], Mapping[str, str]], Evaluator],
+    ) -> None:
+        self.config = config
+        self.versions = versions
+        self._ports = ports
+        self._wake = asyncio.Event()
+        self._ticked = asyncio.Event()
+        self.memory = _Memory()
+        self.jobs = Jobs(self.wake)
+        self.prober = Prober(ports.client, config.probes, self.wake)
+        self.keeper = NodeKeeper(
+            config, versions, ports.runtime, ports.client, self.jobs, self.observe_soon
+        )
+        self.evaluator = evaluator(self.addresses, self.memory.digests)
+        self.fleet = Fleet(stable=config.initial_version)
+        self.rollout: Rollout | None = None
+        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._intents: list[Intent] = []
+        self._submitting = asyncio.Lock()
+
+    # -- what others ask of the loop --------------------------------------------------------
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def observe_soon(self) -> None:
+        """Look at the runtime now instead of at the next round."""
+        self.jobs.ensure("observe", self._observe)
+
+    async def submit(self, command: Command, arguments: dict[str, object], actor: str) -> Outcome:
+        """Accept a command: it is written down, carried out by the next tick, and answered."""
+        async with self._submitting:  # commands are carried out in the order of their ids
+            store = self._ports.store
+            intent = await asyncio.to_thread(store.add_intent, command, arguments, actor)
+            answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            self._waiting[intent.id] = answer
+            self._intents.append(intent)
+        self.wake()
+        return await answer
+
+    async def heartbeat(self) -> None:
+        self.wake()
+
+    async def changed(self, timeout_seconds: float) -> None:
+        """Return after the next tick, or after the time-out."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._ticked.wait()
+        except TimeoutError:
+            pass
+
+    def router_state(self) -> RouterState:
+        return self._ports.router.state()
+
+    def learn(self, version: Version, digest: str | None) -> None:
+        """Know a version that was added."""
+        self.versions[version.name] = version
+        if digest is not None:
+            self.memory.digests[version.name] = digest
+
+    def addresses(self, version: str) -> list[str]:
+        """The ready nodes of a version that are not the backup."""
+        return [
+            view.address
+            for view in self.views().values()
+            if view.ready and view.version == version and not is_backup(view.name) and view.address
+        ]
+
+    def views(self) -> dict[str, NodeView]:
+        """The nodes as `core.desired` sees them."""
+        health = self.prober.health
+        return {
+            name: NodeView(name, node.version, node.address, self._is_ready(node, health))
+            for name, node in self.memory.observed.items()
+        }
+
+    def desired(self) -> Desired:
+        router = self._ports.router.state()
+        return desired(
+            self.config, self.fleet, self.rollout, self.views(), router.routing, router.loaded
+        )
+
+    # -- running --------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Load the state, find the nodes that run, and start or adopt the router."""
+        await self._load()
+        await self._observe()
+        wanted = self.desired()
+        await self._ports.router.start(wanted.membership, wanted.routing)
+        self.wake()
+
+    async def run(self) -> None:
+        """Tick whenever something changed; whoever owns the timers wakes it now and then."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.tick()
+            except Exception:  # nothing accepted is lost: the next tick finds it in the store
+                log.exception("tick.failed")
+                self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
+
+    async def probe_round(self) -> None:
+        await self.prober.round(tuple(self.memory.observed.values()))
+
+    async def observe_round(self) -> None:
+        self.observe_soon()
+
+    async def check_router(self) -> None:
+        """Start nginx again where it died; it serves by its last configuration."""
+        if self.jobs.runs("router.load") or await self._ports.router.check():
+            return
+        wanted = self.desired()
+        log.warning("router.gone")
+        self._load_router(wanted.membership, wanted.routing)
+
+    async def close(self) -> None:
+        await self.jobs.close()
+
+    async def tick(self) -> None:
+        """One round. Waits for nothing but a transaction and the router's switch."""
+        began = time.perf_counter()
+        await self._trust_nodes()
+        outcomes = await self._carry_out_intents()
+        await self._advance()
+        await self._converge(self.desired())
+        for intent_id, outcome in outcomes.items():  # who asked is told when it has taken effect
+            if waiting := self._waiting.pop(intent_id, None):
+                waiting.set_result(outcome)
+        self.memory.tick_seconds = time.perf_counter() - began
+        self._ticked.set()
+        self._ticked.clear()
+
+    # -- the parts of a tick --------------------------------------------------------------
+
+    async def _load(self) -> None:
+        saved = await asyncio.to_thread(self._ports.store.load)
+        self.memory.digests.update(saved.digests)
+        self.rollout = saved.rollout
+        if saved.fleet is not None:
+            self.fleet = saved.fleet
+        else:
+            event = self._event("fleet.created", "fleet", f"{self.fleet.stable} is stable")
+            await self._save([event], fleet=self.fleet)
+        self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
+
+    async def _observe(self) -> None:
+        nodes = await self._ports.runtime.observe()
+        self.memory.observed = {node.name: node for node in nodes}
+        self.prober.follow(nodes)
+
+    def _is_ready(self, node: ObservedNode, health: Mapping[str, NodeHealth]) -> bool:
+        known = health.get(node.name)
+        if known is None or known.instance != node.instance or not known.takes_traffic:
+            return False
+        pinned = self.memory.digests.get(node.version)
+        return node.running and pinned is not None and known.digest == pinned
+
+    async def _trust_nodes(self) -> None:
+        """Pin a version's digest when it is first seen; distrust nodes that have another."""
+        for name, node in sorted(self.memory.observed.items()):
+            health = self.prober.health.get(name)
+            if health is None or health.digest is None or node.version not in self.versions:
+                continue
+            pinned = self.memory.digests.get(node.version)
+            if pinned is None:
+                await self._pin(node.version, health.digest, name)
+            elif pinned != health.digest:
+                self.prober.distrust(
+                    name,
+                    f"it loaded other model files than {node.version} is made of: digest "
+                    f"{health.digest[:12]} instead of {pinned[:12]}",
+                )
+
+    async def _pin(self, version: str, digest: str, node: str) -> None:
+        event = self._event("version.pinned", version, f"digest {digest[:12]} as {node} has it")
+        store = self._ports.store
+        await asyncio.to_thread(store.save_version, self.versions[version], digest, event)
+        self.memory.digests[version] = digest
+
+    async def _carry_out_intents(self) -> dict[int, Outcome]:
+        intents, self._intents = self._intents, []
+        return {i.id: await self._carry_out(i) for i in sorted(intents, key=lambda i: i.id)}
+
+    async def _carry_out(self, intent: Intent) -> Outcome:
+        state = State(self.config, self.fleet, self.rollout, frozenset(self.versions))
+        now = self._ports.now()
+        try:
+            after, message = carry_out(intent, state, now)
+        except Refused as refusal:
+            outcome = Outcome(str(refusal), refusal)
+            event = self._event("command.refused", intent.command, str(refusal), intent.actor)
+            await self._save([event], handled=(intent, outcome))
+            return outcome
+        before = self.rollout if _same(self.rollout, after.rollout) else None
+        fleet = settle(before, after.rollout, after.fleet, now)
+        outcome = Outcome(message)
+        if intent.command == "retry" and after.rollout is not None:
+            self._forget_gates(after.rollout.id)
+        event = self._event(f"command.{intent.command}", intent.command, message, intent.actor)
+        changed = self._phase_event(after.rollout, intent.actor)
+        await self._save([event, *changed], fleet, after.rollout, (intent, outcome))
+        self.fleet, self.rollout = fleet, after.rollout
+        return outcome
+
+    def _forget_gates(self, rollout_id: str) -> None:
+        self.memory.verdicts.pop(rollout_id, None)
+        self.jobs.forget_error(f"gates:{rollout_id}")
+
+    async def _advance(self) -> None:
+        now = self._ports.now()
+        before = self.rollout
+        after = advance(before, self._facts(before, now)) if before is not None else None
+        fleet = settle(before, after, self.fleet, now)
+        if after == before and fleet == self.fleet:
+            return
+        await self._save(self._phase_event(after, "controller"), fleet, after)
+        self.fleet, self.rollout = fleet, after
+
+    def _facts(self, rollout: Rollout, now: datetime.datetime) -> Facts:
+        needed = self.config.canary_nodes_for(rollout.current_step.percent)
+        key = f"gates:{rollout.id}"
+        return Facts(
+            now=now,
+            canary_ready=len(self.addresses(rollout.version)),
+            canary_needed=needed,
+            canary_problem=self._canary_problem(rollout),
+            verdicts=self.memory.verdicts.get(rollout.id),
+            evaluation_problem=None if self.jobs.runs(key) else self.jobs.error(key),
+        )
+
+    def _canary_problem(self, rollout: Rollout) -> str | None:
+        for name, node in self.memory.observed.items():
+            health = self.prober.health.get(name)
+            if node.version == rollout.version and health and health.health == "mismatch":
+                return f"{name}: {health.reason}"
+        return self.keeper.problem(rollout.version)
+
+    async def _converge(self, wanted: Desired) -> None:
+        """Traffic first, then nodes; all that takes time is a job."""
+        await self._switch(wanted.routing)
+        router = self._ports.router.state()
+        if router.loaded != wanted.membership:
+            self._load_router(wanted.membership, wanted.routing)
+        self.keeper.converge(wanted, self.memory.observed, self.prober.health, router.loaded)
+        self._measure()
+        await self._tell_alarm(wanted.alarm)
+
+    async def _switch(self, routing: Routing) -> None:
+        router = self._ports.router.state()
+        target = servable(routing, router.loaded, router.routing)
+        if target is None or target == router.routing:
+            return
+        try:
+            await self._ports.router.switch(target)
+        except RouterUnavailable as error:
+            log.warning("router.switch_failed error=%s", error)
+            return
+        log.info("router.switched stable=%s canary=%s percent=%s", target.stable, target.canary,
+                 target.canary_percent)  # fmt: skip
+
+    def _load_router(self, membership: Membership, routing: Routing) -> None:
+        async def load() -> None:
+            await self._ports.router.load(membership, routing)
+
+        self.jobs.ensure("router.load", load)
+
+    def _measure(self) -> None:
+        rollout = self.rollout
+        if rollout is None or rollout.phase is not Phase.HOLDING:
+            return
+        key = f"gates:{rollout.id}"
+        if rollout.verdicts or not rollout.plan.gates or self.jobs.error(key):
+            return
+
+        async def work() -> None:
+            verdicts = await measure(rollout, self.evaluator, self._progress)
+            self.memory.verdicts[rollout.id] = verdicts
+
+        self.jobs.ensure(key, work)
+
+    def _progress(self, version: str, eval_set: str, done: int, of: int) -> None:
+        self.memory.progress = f"{version} transcribes {eval_set}: {done} of {of}"
+
+    async def _tell_alarm(self, alarm: str | None) -> None:
+        if alarm == self.memory.alarm:
+            return
+        self.memory.alarm = alarm
+        kind = "fleet.alarm" if alarm else "fleet.recovered"
+        await self._save([self._event(kind, "fleet", alarm or "all pools are as they should be")])
+
+    # -- saving ---------------------------------------------------------------------------
+
+    def _phase_event(self, after: Rollout | None, actor: str) -> list[Event]:
+        before = self.rollout
+        if after is None or (_same(before, after) and before and before.phase is after.phase):
+            return []
+        log.info(
+            "rollout.phase_changed id=%s now=%s reason=%s", after.id, after.phase, after.reason
+        )
+        data = {"phase": after.phase.value, "step": after.step, "percent": after.percent}
+        return [
+            replace(self._event("rollout.phase_changed", after.id, after.reason, actor), data=data)
+        ]
+
+    def _event(self, kind: str, subject: str, message: str, actor: str = "controller") -> Event:
+        return Event(kind, subject, message, actor, self._ports.now())
+
+    async def _save(
+        self,
+        events: list[Event],
+        fleet: Fleet | None = None,
+        rollout: Rollout | None = None,
+        handled: tuple[Intent, Outcome] | None = None,
+    ) -> None:
+        await asyncio.to_thread(self._ports.store.save, events, fleet, rollout, handled)
+
+
+def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None) -> Routing | None:
+    """`wanted`, less what the loaded configuration does not know yet; None: leave it as it is."""
+    known = loaded.group_names() if loaded is not None else frozenset()
+    stable = wanted.stable
+    if stable not in known and serving is not None and serving.stable in known:
+        stable = serving.stable
+    if stable not in known:
+        return None
+    if wanted.canary is not None and wanted.canary not in known:
+        return Routing(stable=stable, sticky=wanted.sticky)
+    return replace(wanted, stable=stable)
+
+
+def _same(before: Rollout | None, after: Rollout | None) -> bool:
+    return before is not None and after is not None and before.id == after.id

@@ -1,0 +1,170 @@
+"""Starts, restarts, drains and stops nodes until those exist that are wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from controller.core.desired import Desired, WantedNode
+from controller.core.errors import NodeUnavailable
+from controller.core.fleet import FleetConfig
+from controller.core.health import Health, NodeHealth
+from controller.core.routing import Membership
+from controller.core.version import Version
+from controller.engine.jobs import Jobs
+from controller.engine.ports import NodeClient, NodeSpec, ObservedNode, Runtime
+
+log = logging.getLogger(__name__)
+CRASHES_THAT_COUNT = 3  # starts in a row that never became ready
+_LONGEST_WAIT_SECONDS = 30.0
+_STOP_GRACE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """Starts of a node since it was last ready, and the instance that was counted last."""
+
+    failed: int = 0
+    counted: str = ""
+    next_start: float = 0.0
+
+
+@dataclass(slots=True)
+class NodeKeeper:
+    """Converges the runtime to the wanted nodes. Every action is a job; none is awaited."""
+
+    config: FleetConfig
+    versions: Mapping[str, Version]
+    runtime: Runtime
+    client: NodeClient
+    jobs: Jobs
+    observe_soon: Callable[[], None]
+    _attempts: dict[str, _Attempts] = field(default_factory=dict)
+    _problems: dict[str, str] = field(default_factory=dict)
+
+    def converge(
+        self,
+        desired: Desired,
+        observed: Mapping[str, ObservedNode],
+        health: Mapping[str, NodeHealth],
+        loaded: Membership | None,
+    ) -> None:
+        """Begin what is missing and end what is too much."""
+        for wanted in desired.nodes:
+            self._keep(wanted, observed, health)
+        routed = _routed(loaded)
+        for name, node in observed.items():
+            if not desired.wants(name) and name not in routed:
+                self._attempts.pop(name, None)
+                self._problems.pop(name, None)
+                self._end(node, health.get(name))
+
+    def problem(self, version: str) -> str | None:
+        """Why nodes of `version` will not become ready, with their last log lines."""
+        for name, problem in self._problems.items():
+            if name.rpartition("-")[0] == version:
+                return problem
+        return None
+
+    def _keep(
+        self,
+        wanted: WantedNode,
+        observed: Mapping[str, ObservedNode],
+        health: Mapping[str, NodeHealth],
+    ) -> None:
+        node, state = observed.get(wanted.name), health.get(wanted.name)
+        if node is None:
+            self._start(wanted, observed)
+        elif not node.running:
+            self._count(node, state)
+            self._start(wanted, observed)
+        elif state is not None and state.takes_traffic:
+            self._attempts.pop(wanted.name, None)
+            self._problems.pop(wanted.name, None)
+        elif state is not None and _is_frozen(state) and _another_serves(wanted.name, health):
+            # Its connections stay open until it is gone; then nginx gives the work to others.
+            self._begin(f"kill:{node.instance}", lambda: self.runtime.kill(node.name))
+
+    def _count(self, node: ObservedNode, state: NodeHealth | None) -> None:
+        attempts = self._attempts.setdefault(node.name, _Attempts())
+        if attempts.counted == node.instance:
+            return
+        attempts.counted = node.instance
+        attempts.failed += 1
+        wait = min(2.0 ** (attempts.failed - 1) - 1, _LONGEST_WAIT_SECONDS)
+        attempts.next_start = time.monotonic() + wait
+        if attempts.failed >= CRASHES_THAT_COUNT:
+            reason = state.reason if state else "its process ended"
+            self._begin(f"log:{node.name}", lambda: self._explain(node.name, reason))
+
+    async def _explain(self, name: str, reason: str) -> None:
+        attempts = self._attempts.get(name)
+        lines = await self.runtime.last_log(name, 5)
+        if attempts is not None:
+            self._problems[name] = (
+                f"{name} ended {attempts.failed} times before it was ready ({reason}); "
+                f"its last words: {lines or 'none'}"
+            )
+
+    def _start(self, wanted: WantedNode, observed: Mapping[str, ObservedNode]) -> None:
+        attempts = self._attempts.get(wanted.name)
+        if attempts is not None and time.monotonic() < attempts.next_start:
+            return
+        spec = NodeSpec(
+            wanted.name, self.versions[wanted.version], self._device(wanted.name, observed)
+        )
+        self._begin(f"node:{wanted.name}", lambda: self.runtime.start(spec))
+
+    def _device(self, name: str, observed: Mapping[str, ObservedNode]) -> str:
+        """A device for a new node: the one that it had, else the least used."""
+        devices = self.config.devices
+        if not devices:
+            return "auto"
+        used = [n.device for n in observed.values() if n.running and n.name != name]
+        if name in observed and observed[name].device in devices:
+            return observed[name].device
+        return min(devices, key=used.count)
+
+    def _end(self, node: ObservedNode, state: NodeHealth | None) -> None:
+        name = node.name
+        if not node.running or state is None or state.health is Health.STARTING:
+            self._begin(f"node:{name}", lambda: self.runtime.stop(name, 2.0))
+        else:
+            self._begin(f"node:{name}", lambda: self._drain(node))
+
+    async def _drain(self, node: ObservedNode) -> None:
+        """Wait until the node's last request has ended, at most `stream_drain`; then stop it."""
+        deadline = time.monotonic() + self.config.stream_drain_seconds
+        while time.monotonic() < deadline and node.address is not None:
+            try:
+                answer = await self.client.readiness(node.address, 1.0)
+            except NodeUnavailable:
+                break  # gone, or frozen: stop() ends it either way
+            if answer.in_flight == 0:
+                break
+            await asyncio.sleep(0.2)
+        await self.runtime.stop(node.name, _STOP_GRACE_SECONDS)
+        log.info("node.stopped name=%s", node.name)
+
+    def _begin(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        async def act() -> None:
+            await work()
+            self.observe_soon()
+
+        self.jobs.ensure(key, act)
+
+
+def _is_frozen(state: NodeHealth) -> bool:
+    return state.health is Health.UNHEALTHY and state.failures > 0
+
+
+def _another_serves(name: str, health: Mapping[str, NodeHealth]) -> bool:
+    return any(other != name and state.takes_traffic for other, state in health.items())
+
+
+def _routed(loaded: Membership | None) -> frozenset[str]:
+    groups = loaded.groups if loaded is not None else ()
+    return frozenset(endpoint.node for group in groups for endpoint in group.endpoints)

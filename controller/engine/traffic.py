@@ -1,0 +1,75 @@
+"""What the access log says of live traffic: shares, failures and who made them."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+KEYS_FOR_AN_HONEST_PERCENTAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request, as the router logged it: `decided_by` a rule or the percentage; `attempts`
+    are (node address, status), in order."""
+
+    pool: str
+    decided_by: str
+    key_hash: str
+    status: int
+    attempts: tuple[tuple[str, int | None], ...]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counts since the routing last changed its percentage."""
+
+    node_at: Callable[[str], str | None]
+    requests: collections.Counter[str] = field(default_factory=collections.Counter)
+    by_rule: int = 0
+    failed: int = 0
+    rescued: int = 0  # the canary failed, stable answered: a canary failure all the same
+    attempts_failed: collections.Counter[str] = field(default_factory=collections.Counter)
+    _keys: set[str] = field(default_factory=set)
+
+    def take(self, served: Served) -> None:
+        if served.decided_by in {"percent", "stable"}:
+            self.requests[served.pool] += 1
+            if len(self._keys) < 10 * KEYS_FOR_AN_HONEST_PERCENTAGE:
+                self._keys.add(served.key_hash)
+        else:
+            self.by_rule += 1
+        if served.status >= 500:
+            self.failed += 1
+        bad = [address for address, status in served.attempts if status is None or status >= 500]
+        for address in bad:
+            self.attempts_failed[self.node_at(address) or address] += 1
+        if served.pool == "canary" and bad and served.status < 500:
+            self.rescued += 1
+
+    def begin_anew(self) -> None:
+        """The share that is asked for has changed: old counts would blur the actual one."""
+        self.requests.clear()
+        self._keys.clear()
+        self.by_rule = 0
+
+    def summary(self) -> dict[str, Any]:
+        """Shares in percent of the random traffic; `warning` where keys are too few for one."""
+        total = self.requests.total()
+        canary = self.requests["canary"]
+        few = 0 < len(self._keys) < KEYS_FOR_AN_HONEST_PERCENTAGE
+        return {
+            "requests": total,
+            "opted_in": self.by_rule,
+            "keys": len(self._keys),
+            "canary_percent_actual": round(100 * canary / total, 2) if total else None,
+            "failed": self.failed,
+            "rescued": self.rescued,
+            "failed_attempts_by_node": dict(self.attempts_failed),
+            "warning": f"only {len(self._keys)} sticky keys seen: the actual share cannot be "
+            f"exact below {KEYS_FOR_AN_HONEST_PERCENTAGE}"
+            if few
+            else None,
+        }

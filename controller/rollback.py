@@ -1,0 +1,169 @@
+"""`rollback`: one command, no questions. Standard library only, so that it starts at once.
+
+With the controller alive it hands the command over. With the controller dead it takes the
+state folder's lock, writes the intent down for the next controller, and switches nginx itself."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import getpass
+import http.client
+import json
+import os
+import sqlite3
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import Any, Final
+
+from controller.adapters import routing_switch
+from controller.adapters.state_folder import StateFolder
+from controller.core.errors import ControllerError, Refused
+
+DONE, FAILED, UNREACHABLE = 0, 1, 5
+_TIMEOUT_SECONDS: Final = 30.0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    try:
+        message, controller = roll_back(options.state_dir, options.to)
+    except ControllerError as error:
+        _fail(str(error), FAILED, options.json)
+    except OSError as error:
+        _fail(f"{error}; nothing was changed", UNREACHABLE, options.json)
+    print(json.dumps({"message": message, "controller": controller}) if options.json else message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rollback",
+        description="Put all traffic back on the version that was good. Works without the "
+        "controller, too.",
+    )
+    default = os.environ.get("ASR_ROLLOUT_STATE_DIR", ".asr-rollout")
+    parser.add_argument("--to", metavar="VERSION", help="instead of the one before")
+    parser.add_argument("--state-dir", type=Path, default=Path(default))
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _fail(message: str, status: int, as_json: bool) -> None:
+    text = json.dumps({"error": message}) if as_json else f"rollback: {message}"
+    print(text, file=sys.stdout if as_json else sys.stderr)
+    sys.exit(status)
+
+
+def roll_back(state_dir: Path, to: str | None) -> tuple[str, bool]:
+    """Roll back; what was done, and whether a controller did it.
+
+    Raises Refused (nothing was changed) or OSError where nothing could be reached."""
+    folder = StateFolder(state_dir)
+    if not folder.path.is_dir():
+        raise Refused(
+            f"{folder.path} is no state folder: nothing was changed. Name it with --state-dir"
+        )
+    try:
+        folder.lock()
+    except Refused:  # a controller holds it: the command is for that one
+        return _ask_controller(folder, to), True
+    try:
+        return _roll_back_alone(folder, to), False
+    finally:
+        folder.unlock()
+
+
+def _ask_controller(folder: StateFolder, to: str | None) -> str:
+    address = folder.address()
+    if address is None:
+        raise Refused("the controller is just starting; nothing was changed. Try again")
+    url = urllib.parse.urlsplit(address.url)
+    connection = http.client.HTTPConnection(
+        url.hostname or "127.0.0.1", url.port, timeout=_TIMEOUT_SECONDS
+    )
+    headers = {
+        "Authorization": f"Bearer {folder.token()}",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps({"to": to, "actor": _user()})
+    try:
+        connection.request("POST", "/api/rollback", body, headers)
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+    finally:
+        connection.close()
+    if response.status >= 400:
+        raise Refused(str(answer.get("detail", answer)))
+    return str(answer["message"])
+
+
+def _roll_back_alone(folder: StateFolder, to: str | None) -> str:
+    """The controller is dead: switch nginx by what its database and routing say."""
+    routing = routing_switch.read_routing(folder.router_dir)
+    if routing is None or not folder.database.exists():
+        raise Refused(f"{folder.path} has no router: nothing was ever routed, nothing changed")
+    database = sqlite3.connect(f"file:{folder.database}?mode=rw", uri=True, timeout=5)
+    try:
+        target = _target(database, routing, to)
+        with database:
+            _add_intent(database, to)
+        return _switch(folder, routing | _ALL_STABLE | {"stable": target})
+    finally:
+        database.close()
+
+
+_ALL_STABLE: Final[dict[str, Any]] = {
+    "canary": None,
+    "canary_percent": 0.0,
+    "canary_buckets": 0,
+    "rules": [],
+}
+
+
+def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | None) -> str:
+    """The group that is to serve: like core.fleet, from the state as it was last saved."""
+    row = database.execute("SELECT state FROM fleet").fetchone()
+    fleet = json.loads(row[0]) if row else {}
+    newest = database.execute(
+        "SELECT phase FROM rollouts ORDER BY created_at DESC LIMIT 1"
+    ).fetchone()
+    ended = newest is None or newest[0] in {"promoted", "rolled_back", "aborted"}
+    if to is None and not ended:
+        return str(routing["stable"])
+    target = to or fleet.get("previous")
+    if target is None:
+        raise Refused("there is no version to roll back to; nothing was changed")
+    if target == fleet.get("stable") and ended:
+        raise Refused(f"{target} is stable already; nothing was changed")
+    return str(target)
+
+
+def _add_intent(database: sqlite3.Connection, to: str | None) -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    database.execute(
+        "INSERT INTO intents (at, actor, command, arguments, done) VALUES (?, ?, ?, ?, 0)",
+        (now, _user(), "rollback", json.dumps({"to": to})),
+    )
+
+
+def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:
+    """Write the routing down for a restart of nginx, then switch the one that runs."""
+    note = "The controller is not running: `rollout up` starts it and finishes the rest."
+    serving = routing_switch.serving(folder.router_dir, routing["stable"])
+    if serving is False:
+        return f"written down, not yet in effect: nginx knows no node of {routing['stable']}. {note}"
+    routing_switch.write_routing(folder.router_dir, routing)
+    routing_switch.switch(routing_switch.control_socket(folder.router_dir), routing)
+    return f"rolled back: all traffic is on {routing['stable']}. {note}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+if __name__ == "__main__":
+    main()

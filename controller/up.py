@@ -1,0 +1,163 @@
+"""`rollout up` and `down`: the controller's process, its supervisor, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from controller.adapters.state_folder import ControllerAddress, StateFolder
+from controller.api.app import create_app
+from controller.api.service import build_service
+from controller.core.errors import Refused
+from controller.settings import RuntimeChoice, Settings
+
+log = logging.getLogger(__name__)
+_READY_SECONDS = 180.0
+
+
+def serve(settings: Settings) -> None:
+    """Run the controller until Ctrl-C, SIGTERM or `rollout down`; then stop what it runs.
+
+    Raises Refused before anything was started."""
+    folder = StateFolder(settings.state_dir)
+    folder.create()
+    folder.lock()
+    check_port_is_free(settings.host, settings.port, "the API", "--port")
+    server = _Server(settings)
+    app = create_app(settings, server.finish)
+    folder.write_address(
+        ControllerAddress(
+            url=api_url(settings),
+            pid=os.getpid(),
+            fleet_path=str(settings.fleet_path.absolute()),
+            runtime=app.state.service.parts.runtime.name,
+        )
+    )
+    server.run(app)
+    folder.unlock()
+
+
+class _Server:
+    """uvicorn, which handles Ctrl-C and SIGTERM; `finish` ends it likewise."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._server: uvicorn.Server | None = None
+
+    def finish(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def run(self, app: object) -> None:
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]  # any ASGI application
+            host=self._settings.host,
+            port=self._settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=3,
+        )
+        self._server = uvicorn.Server(config)
+        self._server.run()
+        if not self._server.started:
+            raise Refused("the controller could not start; see the lines above")
+
+
+def api_url(settings: Settings) -> str:
+    host = settings.host if settings.host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def check_port_is_free(host: str, port: int, what: str, option: str) -> None:
+    """Raise Refused where somebody listens on the port already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Refused(
+                f"{what} cannot listen on {host}:{port} ({error.strerror}); nothing was started. "
+                f"Choose another port with {option}"
+            ) from error
+
+
+def detach(arguments: list[str], state_dir: Path) -> str:
+    """Run `rollout up` under a supervisor in the background; its URL once it is ready.
+
+    Raises Refused with the last log lines where it does not become ready."""
+    folder = StateFolder(state_dir)
+    folder.create()
+    if folder.is_locked():
+        raise Refused(f"a controller already runs on {folder.path}; nothing was started")
+    log_path = folder.path / "controller.log"
+    with log_path.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "controller.supervisor", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return _wait_until_ready(folder, child, log_path)
+
+
+def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes], log_path: Path) -> str:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise Refused(f"the controller ended at once. {_last_line(log_path)}")
+        address = folder.address()
+        if address is not None and folder.is_locked() and _answers(address.url):
+            return address.url
+        time.sleep(0.2)
+    raise Refused(f"the controller did not become ready; see {log_path}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=1, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def clean_up_alone(state_dir: Path) -> str:
+    """`rollout down` without a controller: stop the router and nodes that a dead one left."""
+    folder = StateFolder(state_dir)
+    address = folder.address()
+    if not folder.path.is_dir() or address is None:
+        raise Refused(f"{folder.path} has no controller, and none ran here; nothing to stop")
+    folder.lock()
+    try:
+        runtime: RuntimeChoice = "docker" if address.runtime == "docker" else "process"
+        settings = Settings(Path(address.fleet_path), folder.path, runtime)
+        service = build_service(settings, lambda: None)
+        asyncio.run(service.tear_down())
+    finally:
+        folder.unlock()
+    return "the controller was dead already; its router and nodes are stopped"
+
+
+def wait_until_gone(state_dir: Path, timeout_seconds: float) -> bool:
+    """Whether the folder's controller ended in time."""
+    folder = StateFolder(state_dir)
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        if not folder.is_locked():
+            return True
+        time.sleep(0.1)
+    return False

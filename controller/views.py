@@ -1,0 +1,170 @@
+"""What a person sees in the terminal. Pure text from the API's answers."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from controller.core.plan import Plan
+
+_SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
+_WATCH_SECONDS: Final = 0.5
+
+
+def status(value: dict[str, Any]) -> str:
+    """Router, pools and rollout as a tree."""
+    router, share = value["router"], value["router"]["percent"]
+    lines = [f"{value['service']} ({value['runtime']} runtime), router {router['url']}"]
+    if value["alarm"]:
+        lines.append(f"! {value['alarm']}")
+    if router["failed_over"]:
+        lines.append("! failed over: the backup serves all traffic of stable")
+    lines.append(f"traffic: stable {share['stable']:g} %, canary {share['canary']:g} %"
+                 f"{_actual(router['traffic'])}")  # fmt: skip
+    for name, pool in value["pools"].items():
+        lines += _pool(name, pool)
+    return "\n".join([*lines, *rollout(value["rollout"])])
+
+
+def _actual(traffic: dict[str, Any]) -> str:
+    actual = traffic["canary_percent_actual"]
+    if actual is None:
+        return ""
+    warning = f"; {traffic['warning']}" if traffic["warning"] else ""
+    return f" (canary got {actual:g} % of {traffic['requests']} requests{warning})"
+
+
+def _pool(name: str, pool: dict[str, Any]) -> list[str]:
+    if not pool["nodes"]:
+        return []
+    digest = f" {pool['digest'][:12]}" if pool["digest"] else ""
+    lines = [f"{name} {pool['version']}{digest}"]
+    for node in pool["nodes"]:
+        reason = f" ({node['reason']})" if node["reason"] else ""
+        place = f"  {node['device']}  {node['url']}" if node["url"] else ""
+        lines.append(f"  {node['name']:<16} {node['health']}{reason}{place}")
+    return lines
+
+
+def rollout(value: dict[str, Any] | None) -> list[str]:
+    if value is None:
+        return ["no rollout yet: `rollout start VERSION --percent 5` begins one"]
+    lines = [rollout_line(value), f"  next: {value['next_action']}"]
+    return lines + [verdict(v) for v in value["verdicts"]]
+
+
+def rollout_line(value: dict[str, Any]) -> str:
+    return (
+        f"rollout {value['id']}: {value['from_version']} → {value['version']}, plan "
+        f"{value['plan']}, step {value['step']} of {len(value['steps'])}, {value['percent']:g} %, "
+        f"{value['phase']}: {value['reason']}"
+    )
+
+
+def verdict(value: dict[str, Any]) -> str:
+    """`digits  CER 4.81 → 4.62  Δ -0.19 [-0.31, -0.07]  n=500  ✔`, rates in percent."""
+    low, high = (100 * end for end in value["interval"])
+    return (
+        f"  {value['gate']:<24} {100 * value['stable']:.2f} → {100 * value['canary']:.2f}  "
+        f"Δ {100 * value['difference']:+.2f} [{low:+.2f}, {high:+.2f}]  n={value['samples']}  "
+        f"{_SIGNS[value['verdict']]} {value['verdict']}"
+    )
+
+
+def versions(value: Sequence[dict[str, Any]]) -> str:
+    lines = []
+    for version in value:
+        marks = [mark for mark in ("stable", "bad") if version[mark]]
+        digest = (version["digest"] or "not known yet")[:12]
+        lines.append(f"{version['name']:<16} {digest}  {version['models']['model']}"
+                     f"{'  ' + ', '.join(marks) if marks else ''}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def history(value: Sequence[dict[str, Any]]) -> str:
+    return "\n".join(
+        f"{_clock(item['created_at'])}  {item['phase']:<12} {item['id']}  by {item['actor']}: "
+        f"{item['reason']}"
+        for item in value
+    ) or "no rollout yet"  # fmt: skip
+
+
+def events(value: Sequence[dict[str, Any]]) -> str:
+    return "\n".join(
+        f"{_clock(item['at'])}  {item['kind']:<24} {item['subject']}  {item['message']} "
+        f"({item['actor']})"
+        for item in value
+    )
+
+
+def _clock(iso: str) -> str:
+    return datetime.datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def evaluation(value: dict[str, Any]) -> str:
+    """Error rates side by side, then the worst utterances in columns."""
+    lines = []
+    for item in value["versions"]:
+        for rates in item["eval_sets"]:
+            failed = f", {rates['failed']} failed" if rates["failed"] else ""
+            lines.append(
+                f"{item['version']:<12} {rates['eval_set']:<12} CER {100 * rates['cer']:6.2f} %  "
+                f"WER {100 * rates['wer']:6.2f} %  ({rates['utterances']} utterances{failed})"
+            )
+    for item in value.get("differences", []):
+        low, high = (100 * end for end in item["interval"])
+        lines.append(f"{item['gate']:<25} Δ {100 * item['difference']:+.2f} points "
+                     f"[{low:+.2f}, {high:+.2f}]")  # fmt: skip
+    names = ["reference", *(item["version"] for item in value["versions"])]
+    for item in value["worst"]:
+        lines.append(f"\n{item['eval_set']} {item['key']}: {item['more_errors']} more errors")
+        lines += [f"  {n:<12} {line}" for n, line in zip(names, item["aligned"], strict=True)]
+    return "\n".join(lines)
+
+
+def doctor(value: Sequence[dict[str, Any]]) -> str:
+    lines = []
+    for finding in value:
+        lines.append(f"{'✔' if finding['ok'] else '✘'} {finding['what']}")
+        if finding["remedy"] and not finding["ok"]:
+            lines.append(f"    → {finding['remedy']}")
+    return "\n".join(lines)
+
+
+def plan(value: Plan) -> str:
+    """A plan in words."""
+    steps = [f"{s.percent:g} % for at least {s.hold_seconds:g} s" for s in value.steps]
+    lines = [f"plan {value.name}: " + ", then ".join(steps)]
+    who = "goes on by itself" if value.promote == "auto" else "waits for `rollout promote`"
+    lines.append(f"after each step it {who}; gate failed: {value.on_fail}; "
+                 f"undecided: {value.on_inconclusive}")  # fmt: skip
+    for gate in value.gates:
+        sets = ", ".join(gate.eval_sets or value.eval_sets)
+        lines.append(
+            f"gate {gate.name}: {gate.measure.upper()} may rise by at most "
+            f"{gate.max_increase_points:g} points, overall and on each of {sets}"
+        )
+    lines.append(f"the replaced version stays warm for {value.rollback_window_seconds:g} s")
+    return "\n".join(lines)
+
+
+def plan_json(value: Plan) -> str:
+    return json.dumps(asdict(value), ensure_ascii=False)
+
+
+def watch(read: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    """The status again and again: in place on a terminal, else a line for each change."""
+    shown = ""
+    while True:
+        value = read()
+        text = json.dumps(value, ensure_ascii=False) if as_json else status(value)
+        if text != shown:
+            clear = "\033[H\033[J" if sys.stdout.isatty() and not as_json else ""
+            print(clear + text, flush=True)
+            shown = text
+        time.sleep(_WATCH_SECONDS)

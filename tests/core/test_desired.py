@@ -1,0 +1,137 @@
+import datetime
+from dataclasses import replace
+
+import pytest
+
+from controller.core.desired import Desired, NodeView, Pool, desired
+from controller.core.fleet import Fleet, FleetConfig
+from controller.core.rollout import Phase, Rollout
+from controller.core.routing import Membership, Routing
+from controller.core.version import Version
+from tests.core.rollouts import NOON, a_rollout
+
+VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2", "v3")}
+CONFIG = FleetConfig(service="asr", versions=VERSIONS, initial_version="v1")
+
+
+def view(name: str, ready: bool = True) -> NodeView:
+    version = name.removeprefix("backup-").rpartition("-")[0]
+    port = 9000 + sum(name.encode())
+    return NodeView(name, version, f"127.0.0.1:{port}", ready)
+
+
+def plan(
+    *ready: str,
+    fleet: Fleet | None = None,
+    rollout: Rollout | None = None,
+    serving: str | None = "v1",
+    loaded: Membership | None = None,
+) -> Desired:
+    views = {name: view(name) for name in ready}
+    routing = Routing(serving) if serving else None
+    return desired(CONFIG, fleet or Fleet("v1"), rollout, views, routing, loaded)
+
+
+def names(found: Desired, pool: Pool) -> list[str]:
+    return [node.name for node in found.nodes if node.pool is pool]
+
+
+def test_a_fresh_fleet_wants_its_stable_and_backup_nodes() -> None:
+    found = plan(serving=None)
+    assert names(found, Pool.STABLE) == ["v1-1", "v1-2"]
+    assert names(found, Pool.BACKUP) == ["backup-v1-1"]
+    assert found.routing == Routing("v1")
+
+
+def test_only_ready_nodes_are_behind_the_router() -> None:
+    views = {"v1-1": view("v1-1"), "v1-2": view("v1-2", ready=False)}
+    found = desired(CONFIG, Fleet("v1"), None, views, None, None)
+    (group,) = found.membership.groups
+    assert [endpoint.node for endpoint in group.endpoints] == ["v1-1"]
+
+
+def test_a_canary_gets_its_share_only_once_it_is_ready_and_the_step_began() -> None:
+    stable = ("v1-1", "v1-2", "backup-v1-1")
+    preparing = a_rollout()
+    assert plan(*stable, "v2-1", rollout=preparing).routing.canary is None
+    holding = a_rollout(phase=Phase.HOLDING, reached_percent=5)
+    assert plan(*stable, rollout=holding).routing.canary_percent == 0
+    routing = plan(*stable, "v2-1", rollout=holding).routing
+    assert (routing.canary, routing.canary_percent, routing.salt) == ("v2", 5, "r1")
+
+
+def test_the_rollout_s_cookie_opts_in_and_out() -> None:
+    holding = a_rollout(phase=Phase.HOLDING, reached_percent=5)
+    rules = plan("v1-1", "v1-2", "v2-1", rollout=holding).routing.rules
+    assert [(rule.name, rule.value, rule.pool) for rule in rules] == [
+        ("ABTEST_v2", "1", "canary"),
+        ("ABTEST_v2", "0", "stable"),
+    ]
+
+
+def test_the_canary_has_the_nodes_of_its_next_step_before_it_gets_the_traffic() -> None:
+    preparing = a_rollout(step=2, reached_percent=5)
+    assert names(plan(rollout=preparing), Pool.CANARY) == ["v2-1", "v2-2"]
+
+
+@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.ABORTED])
+def test_after_the_end_the_canary_gets_nothing_and_is_not_wanted(phase: Phase) -> None:
+    ended = a_rollout(phase=phase, reached_percent=50)
+    found = plan("v1-1", "v1-2", "v2-1", rollout=ended)
+    assert found.routing == Routing("v1")
+    assert names(found, Pool.CANARY) == []
+
+
+def test_a_promoted_version_takes_over_with_the_nodes_it_has_and_the_old_stay_warm() -> None:
+    fleet = Fleet("v1").promoted("v2", NOON + datetime.timedelta(hours=1))
+    found = plan("v1-1", "v1-2", "v2-1", "v2-2", "backup-v1-1", fleet=fleet)
+    assert found.routing.stable == "v2"
+    assert names(found, Pool.STABLE) == ["v2-1", "v2-2"]
+    assert names(found, Pool.RETIRED) == ["v1-1", "v1-2"]
+
+
+def test_the_old_backup_stays_until_the_new_one_is_ready() -> None:
+    fleet = Fleet("v1").promoted("v2", NOON)
+    assert names(plan("v2-1", "v2-2", "backup-v1-1", fleet=fleet), Pool.BACKUP) == [
+        "backup-v2-1",
+        "backup-v1-1",
+    ]
+    renewed = plan("v2-1", "v2-2", "backup-v1-1", "backup-v2-1", fleet=fleet)
+    assert names(renewed, Pool.BACKUP) == ["backup-v2-1"]
+
+
+def test_traffic_stays_where_it_is_until_the_other_version_has_the_capacity() -> None:
+    back = Fleet("v2", previous="v1").rolled_back(None, NOON)
+    cold = plan("v2-1", "v2-2", "v1-1", fleet=back, serving="v2")
+    assert cold.routing.stable == "v2"
+    assert cold.alarm == "v2 serves until enough nodes of v1 are ready"
+    assert {"v1-1", "v1-2", "v2-1", "v2-2"} <= {node.name for node in cold.nodes}
+    warm = plan("v2-1", "v2-2", "v1-1", "v1-2", fleet=back, serving="v2")
+    assert warm.routing.stable == "v1"
+
+
+def test_traffic_goes_to_a_smaller_pool_when_the_serving_one_has_died() -> None:
+    back = Fleet("v2", previous="v1").rolled_back(None, NOON)
+    assert plan("v1-1", fleet=back, serving="v2").routing.stable == "v1"
+
+
+def test_the_backup_takes_over_when_no_stable_node_is_ready_and_gives_back() -> None:
+    over = plan("backup-v1-1")
+    assert over.routing.stable == "backup"
+    assert over.alarm == "no node of stable v1 is ready; the backup serves"
+    back = plan("backup-v1-1", "v1-1", serving="backup")
+    assert back.routing.stable == "v1"
+
+
+def test_with_nobody_known_to_be_healthy_the_last_node_lists_stay() -> None:
+    loaded = plan("v1-1", "v1-2").membership
+    found = plan(loaded=loaded)
+    assert found.membership == loaded
+    assert found.alarm is not None
+
+
+def test_a_retired_version_that_comes_back_as_canary_uses_its_warm_nodes() -> None:
+    fleet = replace(Fleet("v1"), retired="v2", retired_until=NOON)
+    found = plan(fleet=fleet, rollout=a_rollout())
+    assert names(found, Pool.CANARY) == ["v2-1"]
+    assert names(found, Pool.RETIRED) == ["v2-2"]
