@@ -1,20 +1,17 @@
-"""Templates and plans: inside the wheel, or beside the packages in a checkout."""
-
-from __future__ import annotations
+"""Files that come with the package: inside the wheel, or in the repository they are built from."""
 
 from pathlib import Path
-from typing import Final
 
-_PACKAGE: Final = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).parent
 
 
-def templates_dir() -> Path:
-    """The folder of nginx's templates."""
+def nginx_templates_dir() -> Path:
+    """The folder of nginx.conf.j2 and routing.js."""
     return _find("templates/nginx")
 
 
 def rollouts_dir() -> Path:
-    """The folder of the shipped plans."""
+    """The folder of the plans that everyone has: default, cautious, fast."""
     return _find("rollouts")
 
 

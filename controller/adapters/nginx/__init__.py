@@ -1,0 +1,1 @@
+"""nginx as the router: rendered configuration, launcher, control socket, access log."""
