@@ -1,0 +1,1 @@
+"""Nodes and the router as containers of a Docker engine."""
