@@ -14,6 +14,7 @@ from asr_node import health, transcriptions
 from asr_node.body_limit import BodyLimit
 from asr_node.errors import RequestRefused, error_body
 from asr_node.identity import Identity
+from asr_node.log import event
 from asr_node.node import Node
 
 
@@ -32,8 +33,15 @@ def create_app(node: Node, decoders: ThreadPoolExecutor) -> ASGIApp:
     return Identity(BodyLimit(app, node.settings.max_body_bytes), node)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)
+    event(
+        "request.refused",
+        request_id=request.state.request_id,
+        status=error.status,
+        code=error.code,
+        param=error.param,
+    )
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 

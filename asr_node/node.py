@@ -49,13 +49,18 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        return self.reason == READY and not self._draining
+        return self.state == READY
+
+    @property
+    def state(self) -> str:
+        """In words; "ready" when it is."""
+        return DRAINING if self._draining else self.reason
 
     @property
     def recognizer(self) -> Recognizer:
         """Raises NotReady before the first warm-up has ended."""
         if self._recognizer is None:
-            raise NotReady(self.reason)
+            raise NotReady(self.state)
         return self._recognizer
 
     async def start(self) -> None:
@@ -113,7 +118,9 @@ class Node:
         finally:
             self.in_flight -= 1
 
-    async def recognize(self, samples: Samples, options: DecodeOptions) -> Recognition:
+    async def recognize(
+        self, samples: Samples, options: DecodeOptions, request_id: str
+    ) -> Recognition:
         recognizer = self.recognizer
 
         def job() -> Recognition:
@@ -126,7 +133,12 @@ class Node:
         except RequestRefused:
             raise
         except Exception as error:
-            event("inference.failed", level=logging.ERROR, error=f"{type(error).__name__}: {error}")
+            event(
+                "inference.failed",
+                level=logging.ERROR,
+                request_id=request_id,
+                error=f"{type(error).__name__}: {error}",
+            )
             raise RequestRefused(
                 "The model failed on this audio; the node goes on. See its log.",
                 status=500,
@@ -136,7 +148,7 @@ class Node:
     def readiness(self) -> dict[str, object]:
         return {
             "ready": self.ready,
-            "reason": DRAINING if self._draining else self.reason,
+            "reason": self.state,
             "version": self.settings.version,
             "digest": self.digest,
             "in_flight": self.in_flight,

@@ -19,7 +19,7 @@ from asr_node.node import Node
 
 # nginx keeps upstream connections for 60 s: whoever closes first must not be the node.
 KEEP_ALIVE_SECONDS: Final = 90
-LINGER_SECONDS: Final = 1.0  # still answering, already not ready: clients and probes notice
+LINGER_SECONDS: Final = 1  # still answering, already not ready: clients and probes notice
 FAILED_SECONDS: Final = 2.0  # /readyz shows why the model could not be loaded
 DECODERS: Final = 2
 
@@ -44,7 +44,7 @@ class NodeServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=node.settings.grace_seconds,
+                timeout_graceful_shutdown=max(1, node.settings.grace_seconds - LINGER_SECONDS),
             )
         )
 

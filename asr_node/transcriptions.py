@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
 from asr_node.audio import decode
+from asr_node.errors import NotReady
 from asr_node.log import event
 from asr_node.node import Node
 from asr_node.recognizer import SAMPLE_RATE, Transcript
@@ -38,6 +39,10 @@ async def transcribe(request: Request) -> Response:
             decoders: ThreadPoolExecutor = request.app.state.decoders
             work = _transcribe(node, decoders, asked, request.state.request_id)
             return await _unless_disconnected(request, work)
+        except asyncio.CancelledError:
+            if node.draining:  # the grace is over: say so rather than cut the connection
+                raise NotReady(node.state) from None
+            raise
         finally:
             await form.close()
 
@@ -50,7 +55,7 @@ async def _transcribe(
     samples = await loop.run_in_executor(
         decoders, decode, asked.file.file, node.settings.max_duration_seconds
     )
-    recognition = await node.recognize(samples, asked.options)
+    recognition = await node.recognize(samples, asked.options, request_id)
     duration = samples.size / SAMPLE_RATE
     event(
         "request.done",

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from node_fakes import FakeEngine
 
 from asr_node.cli import bind
 from asr_node.node import Node
 from asr_node.server import NodeServer
 from asr_node.settings import Settings
+from tests.asr_node.node_fakes import FakeEngine
 
 
 @dataclass

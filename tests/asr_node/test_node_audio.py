@@ -6,10 +6,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from node_fakes import encoded, tone
 
 from asr_node.audio import decode
 from asr_node.errors import RequestRefused
+from tests.asr_node.node_fakes import encoded, tone
 
 
 def muxed(samples: np.ndarray, container: str, codec: str, rate: int = 48_000) -> bytes:

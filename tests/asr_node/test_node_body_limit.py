@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
-from node_fakes import encoded, tone
+
+from tests.asr_node.node_fakes import encoded, tone
 
 PATH = "/v1/audio/transcriptions"
 LIMIT = 200_000

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,7 @@ def test_wrong_usage_ends_with_2(model: Path, wrong: tuple[str, str]) -> None:
 def test_a_released_data_folder_can_be_held_again(tmp_path: Path) -> None:
     for _ in range(2):
         with held(tmp_path / "data") as folder:
+            assert tempfile.gettempdir() == str(folder / "tmp")
             (folder / "tmp" / "upload").write_text("x")
         assert not (tmp_path / "data" / "tmp").exists()
 

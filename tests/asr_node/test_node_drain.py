@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from node_fakes import encoded, tone
+from tests.asr_node.node_fakes import encoded, tone
 
 CLIP = encoded(tone(1.0))
 FILES = {"file": ("clip.wav", CLIP)}
@@ -43,4 +43,5 @@ async def test_the_grace_has_an_end(start) -> None:
         await running.until(recognizer.running.is_set)
         running.server.handle_exit(signal.SIGTERM, None)
         await running.serving  # although inference never ended
-        assert (await pending).status_code == 500
+        answer = await pending
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")

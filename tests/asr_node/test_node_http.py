@@ -7,7 +7,8 @@ from collections.abc import Callable
 import httpx
 import openai
 import pytest
-from node_fakes import FakeEngine, encoded, tone
+
+from tests.asr_node.node_fakes import FakeEngine, encoded, tone
 
 CLIP = encoded(tone(1.0))
 
