@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.store import SqlStore
+from controller.engine.loop import Loop
+from controller.engine.records import Outcome
+from tests.engine.fakes import PLAN, Clock, FakeWorld, a_loop, as_json
+
+
+class Driver:
+    """One controller after another over the same world and store."""
+
+    def __init__(self, world: FakeWorld, store: SqlStore, clock: Clock) -> None:
+        self.world, self.store, self.clock = world, store, clock
+        self.loop = a_loop(world, store, clock)
+
+    async def begin(self) -> Driver:
+        await self.loop.begin()
+        return self
+
+    async def crash_and_restart(self) -> None:
+        """What kill -9 leaves: the world and the store; nothing in memory."""
+        await self.loop.close()
+        self.loop = a_loop(self.world, self.store, self.clock)
+        await self.loop.begin()
+
+    async def round(self) -> None:
+        """One round of observation and probes, one tick, and the jobs that it began."""
+        await self.loop._observe()
+        await self.loop.probe_round()
+        await self.loop.tick()
+        await self.jobs()
+
+    async def jobs(self) -> None:
+        while tasks := list(self.loop.jobs._tasks.values()):
+            await asyncio.wait(tasks)
+
+    async def until(self, fact: Callable[[Loop], bool], rounds: int = 60) -> None:
+        for _ in range(rounds):
+            if fact(self.loop):
+                return
+            await self.round()
+            self.clock.pass_seconds(1)
+        raise AssertionError(
+            f"not after {rounds} rounds: {self.loop.rollout}, {self.loop.desired()}"
+        )
+
+    async def until_settled(self) -> None:
+        """Until the world is as it should be and a further round changes nothing."""
+
+        def settled(loop: Loop) -> bool:
+            wanted, router = loop.desired(), loop.router_state()
+            names = {node.name for node in wanted.nodes}
+            return (
+                router.routing == wanted.routing
+                and router.loaded == wanted.membership
+                and set(self.world.nodes) == names
+                and all(view.ready for view in loop.views().values())
+            )
+
+        await self.until(settled)
+
+    async def command(self, command: str, **arguments: object) -> Outcome:
+        task = asyncio.create_task(self.loop.submit(command, arguments, "ann"))
+        while not task.done():
+            await self.loop.tick()
+            await asyncio.sleep(0)
+        return task.result()
+
+    async def start(self, version: str = "v2", force: bool = False) -> Outcome:
+        return await self.command("start", version=version, plan=as_json(PLAN), force=force)
+
+
+@pytest.fixture
+def world() -> FakeWorld:
+    return FakeWorld()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    opened = SqlStore.in_folder(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def driver(world: FakeWorld, store: SqlStore) -> AsyncIterator[Driver]:
+    driven = await Driver(world, store, Clock()).begin()
+    await driven.until_settled()
+    yield driven
+    await driven.loop.close()

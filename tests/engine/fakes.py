@@ -1,0 +1,185 @@
+"""A runtime, router and node client in memory, with the rules of the real ones; for the
+engine's logic only. What crosses a process is tested in tests/end_to_end."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from controller.core.errors import NodeUnavailable
+from controller.core.eval_set import EvalSet, Utterance
+from controller.core.fleet import FleetConfig
+from controller.core.plan import ErrorRateGate, Plan, Step
+from controller.core.routing import Membership, Routing
+from controller.core.version import Version
+from controller.engine.gates import Evaluator
+from controller.engine.loop import Loop, Ports
+from controller.engine.ports import NodeSpec, ObservedNode, Readiness, RouterState
+
+NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
+VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2", "v3")}
+CONFIG = FleetConfig(service="asr", versions=VERSIONS, initial_version="v1", stream_drain_seconds=5)
+DIGITS = EvalSet(
+    "digits",
+    tuple(Utterance(f"u{n}", f"/audio/{n}.ogg", "请拨打一零零八六") for n in range(200)),
+    digest="e" * 64,
+)
+PLAN = Plan(
+    name="test",
+    steps=(Step(5), Step(50), Step(100)),
+    gates=(ErrorRateGate(eval_sets=("digits",)),),
+    eval_sets=("digits",),
+)
+
+
+@dataclass
+class Clock:
+    now: datetime.datetime = NOON
+
+    def __call__(self) -> datetime.datetime:
+        return self.now
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += datetime.timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeWorld:
+    """Outlives every controller of a test, as processes and nginx do. `broken` versions end
+    before they are ready; `slow` ones (or nodes) never become ready; `heard` is what a version hears."""
+
+    nodes: dict[str, ObservedNode] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    digests: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    killed: list[str] = field(default_factory=list)
+    switches: list[Routing] = field(default_factory=list)
+    loaded: Membership | None = None
+    routing: Routing | None = None
+    generation: int = 0
+
+    def at(self, address: str) -> ObservedNode:
+        return next(n for n in self.nodes.values() if n.address == address and n.running)
+
+    def end(self, name: str) -> None:
+        self.nodes[name] = replace(self.nodes[name], running=False, exit_status=-9)
+
+
+@dataclass
+class FakeRuntime:
+    world: FakeWorld
+    name: str = "fake"
+
+    async def observe(self) -> tuple[ObservedNode, ...]:
+        return tuple(self.world.nodes.values())
+
+    async def start(self, spec: NodeSpec) -> None:
+        known = self.world.nodes.get(spec.name)
+        if known is not None and known.running:
+            return
+        self.world.started.append(spec.name)
+        number = len(self.world.started)
+        self.world.nodes[spec.name] = ObservedNode(
+            name=spec.name,
+            version=spec.version.name,
+            instance=str(number),
+            running=spec.version.name not in self.world.broken,
+            address=f"127.0.0.1:{9000 + number}",
+            started_at=NOON,
+        )
+
+    async def stop(self, name: str, grace_seconds: float) -> None:
+        self.world.stopped.append(name)
+        self.world.nodes.pop(name, None)
+
+    async def kill(self, name: str) -> None:
+        self.world.killed.append(name)
+        self.world.end(name)
+
+    async def last_log(self, name: str, lines: int = 20) -> str:
+        return "out of memory"
+
+    async def close(self) -> None:
+        return
+
+
+@dataclass
+class FakeClient:
+    world: FakeWorld
+
+    async def alive(self, address: str, timeout_seconds: float) -> None:
+        self._node(address)
+
+    async def readiness(self, address: str, timeout_seconds: float) -> Readiness:
+        node = self._node(address)
+        ready = not {node.version, node.name} & self.world.slow
+        digest = self.world.digests.get(node.name, f"digest of {node.version}")
+        return Readiness(ready, "" if ready else "loading", node.version, digest, 0)
+
+    async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
+        return self.world.heard.get(self._node(address).version, "请拨打一零零八六")
+
+    def _node(self, address: str) -> ObservedNode:
+        try:
+            node = self.world.at(address)
+        except StopIteration:
+            raise NodeUnavailable(f"{address}: connection refused") from None
+        if node.name in self.world.silent:
+            raise NodeUnavailable(f"{address}: no answer")
+        return node
+
+
+@dataclass
+class FakeRouter:
+    world: FakeWorld
+
+    def state(self) -> RouterState:
+        world = self.world
+        return RouterState("http://router", True, world.generation, world.loaded, world.routing)
+
+    async def start(self, membership: Membership, routing: Routing) -> None:
+        if self.world.loaded is None:
+            await self.load(membership, routing)
+
+    async def load(self, membership: Membership, routing: Routing) -> None:
+        self.world.loaded = membership
+        self.world.generation += 1
+        if self.world.routing is None:
+            self.world.routing = routing
+
+    async def switch(self, routing: Routing) -> None:
+        loaded = self.world.loaded
+        assert loaded is not None
+        assert {routing.stable, routing.canary} - {None} <= loaded.group_names(), "unknown group"
+        self.world.routing = routing
+        self.world.switches.append(routing)
+
+    async def check(self) -> bool:
+        return True
+
+    async def stop(self) -> None:
+        return
+
+
+def a_loop(world: FakeWorld, store: object, clock: Clock) -> Loop:
+    """A controller over the world: the first, or one after a crash."""
+    client = FakeClient(world)
+    ports = Ports(store, FakeRuntime(world), FakeRouter(world), client, clock)
+    return Loop(
+        CONFIG,
+        dict(VERSIONS),
+        ports,
+        lambda addresses, digests: Evaluator(store, client, addresses, digests, lambda _: DIGITS),
+    )
+
+
+def as_json(plan: Plan) -> dict[str, object]:
+    from pydantic import TypeAdapter
+
+    return json.loads(TypeAdapter(Plan).dump_json(plan))
