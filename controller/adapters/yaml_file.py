@@ -52,6 +52,8 @@ def read_yaml(path: Path) -> Node:
         raise InvalidConfig(f"{path}: not UTF-8 at byte {error.start}") from error
     except yaml.YAMLError as error:
         raise InvalidConfig(_broken(path, error)) from error
+    except RecursionError as error:
+        raise InvalidConfig(f"{path}: nested too deeply") from error
     if root is None:
         raise InvalidConfig(f"{path}: the file is empty")
     return Node(_File(path), "", root)
@@ -61,6 +63,16 @@ def _broken(path: Path, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "broken"
     return f"{path}:{mark.line + 1}: not YAML: {problem}" if mark else f"{path}: {problem}"
+
+
+def _finite(value: object) -> float | None:
+    """The number, unless it is none, is infinite, or is true or false (ints in Python)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 class _File:
@@ -146,25 +158,22 @@ class Node:
         return self._within(value, minimum, maximum)
 
     def number(self, minimum: float = -math.inf, maximum: float = math.inf) -> float:
-        value = self._scalar()
-        if (
-            not isinstance(value, int | float)
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-        ):
+        value = _finite(self._scalar())
+        if value is None:
             raise self._expected("a number")
-        return self._within(float(value), minimum, maximum)
+        return self._within(value, minimum, maximum)
 
     def duration_seconds(self) -> float:
         """`10s`, `5m`, `1h30m`, `2d`, or plain seconds."""
         value = self._scalar()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return self._within(float(value), 0, math.inf)
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
+        if match is not None:
+            parts = zip(match.groups(), _UNIT_SECONDS, strict=True)
+            value = sum(float(count) * unit for count, unit in parts if count)
+        seconds = _finite(value)
+        if seconds is None:
             raise self._expected("a duration such as 30s, 5m or 1h")
-        parts = zip(match.groups(), _UNIT_SECONDS, strict=True)
-        return math.fsum(float(count) * unit for count, unit in parts if count)
+        return self._within(seconds, 0, math.inf)
 
     def _within(self, value: N, minimum: float, maximum: float) -> N:
         if not minimum <= value <= maximum:
@@ -179,7 +188,8 @@ class Node:
             return None
         try:
             return yaml.SafeLoader("").construct_object(self._node)
-        except (yaml.YAMLError, ValueError) as error:  # 2026-02-30, !!python/object
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+            # 2026-02-30, !!python/object, !!int "": PyYAML has no one error for them
             raise self.error(f"{self._node.value!r} has no value") from error
 
     def _expected(self, what: str) -> InvalidConfig:

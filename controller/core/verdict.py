@@ -4,7 +4,10 @@ Both versions transcribe the same recordings, so utterances are compared in pair
 recording hard, makes it hard for both, and drops out. The variance of the difference is that of
 matched pairs (Gillick & Cox 1989, "Some statistical issues in the comparison of speech
 recognition algorithms"), linearised because an error rate is a ratio of sums. It is a formula,
-hence deterministic; the bootstrap of Bisani & Ney (2004) may take its place."""
+hence deterministic; the bootstrap of Bisani & Ney (2004) may take its place.
+
+Its limit: errors that are rare and total (one recording in a hundred lost whole) may not occur in
+a small set at all, and what does not occur has no variance."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from controller.adapters.yaml_file import Section, read_yaml
+from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.errors import InvalidConfig, NotFound
 
 Write = Callable[[str], Section]
@@ -101,6 +104,11 @@ def test_a_key_that_is_there_twice_is_refused(write: Write) -> None:
         ("k: text", lambda s: s.items("k"), "expected a list, found 'text'"),
         ("k: text", lambda s: s.section("k"), "expected a mapping of keys, found 'text'"),
         ("k:", lambda s: s.number("k", 1.0), "found nothing (leave the key out"),
+        ("k: 1" + "0" * 400, lambda s: s.number("k"), "expected a number"),
+        ("k: " + "9" * 400 + "s", lambda s: s.duration_seconds("k"), "expected a duration"),
+        ("k: !!int ''", lambda s: s.integer("k"), "has no value"),
+        ("k: !!bool x", lambda s: s.boolean("k"), "has no value"),
+        ("k: !!timestamp x", lambda s: s.string("k"), "has no value"),
         ("k: 2026-02-30", lambda s: s.string("k"), "has no value"),
         ("k: !!python/object:os.system x", lambda s: s.string("k"), "has no value"),
     ],
@@ -155,6 +163,7 @@ def test_an_error_of_the_core_gets_the_line_of_the_key_it_names(write: Write) ->
         (b"a: 1\n---\nb: 2\n", "fleet.yaml:2: not YAML"),
         (b"a: \xff\xfe\n", "not UTF-8 at byte 3"),
         (b"a: \x07\n", "special characters"),
+        (b"[" * 3000, "nested too deeply"),
         (b"- 1\n", "fleet.yaml:1: expected a mapping of keys, found a list"),
         (b"? [1]\n: 2\n", "fleet.yaml:1: a key must be text"),
     ],
@@ -177,3 +186,15 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="cannot be read"):
         read_yaml(tmp_path)
+
+
+@given(st.text(alphabet="ab: -[]{},&*!|>'\"#%@`?\n\t\x00\x85\u2028\ud7ff019.e~<", max_size=40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_is_read_or_refused_but_never_breaks(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(text, encoding="utf-8", newline="")
+    with suppress(InvalidConfig):
+        for node in read_yaml(path).mapping().entries().values():
+            for read in (Node.string, Node.number, Node.duration_seconds, Node.boolean):
+                with suppress(InvalidConfig):
+                    read(node)

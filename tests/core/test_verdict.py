@@ -153,7 +153,7 @@ def test_the_difference_is_antisymmetric(counts: list[tuple[int, int]]) -> None:
 
 @given(COUNTS)
 def test_pass_and_fail_are_what_the_interval_says(counts: list[tuple[int, int]]) -> None:
-    verdict = overall(*([pair[i] for pair in counts] for i in (0, 1)))
+    verdict = overall([one for one, _ in counts], [other for _, other in counts])
     low, high = verdict.interval
     assert low <= verdict.difference <= high
     if verdict.verdict is Outcome.FAIL:
