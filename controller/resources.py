@@ -1,17 +1,20 @@
-"""Files that come with the package: inside the wheel, or in the repository they are built from."""
+"""Templates and plans: inside the wheel, or beside the packages in a checkout."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE: Final = Path(__file__).resolve().parent
 
 
-def nginx_templates_dir() -> Path:
-    """The folder of nginx.conf.j2 and routing.js."""
+def templates_dir() -> Path:
+    """The folder of nginx's templates."""
     return _find("templates/nginx")
 
 
 def rollouts_dir() -> Path:
-    """The folder of the plans that everyone has: default, cautious, fast."""
+    """The folder of the shipped plans."""
     return _find("rollouts")
 
 
