@@ -47,8 +47,10 @@ class Clock:
 
 @dataclass
 class FakeWorld:
-    """Outlives every controller of a test, as processes and nginx do. `broken` versions end
-    before they are ready; `slow` ones (or nodes) never become ready; `heard` is what a version hears."""
+    """Outlives every controller of a test, as processes and nginx do.
+
+    `broken` versions end before they are ready; `slow` ones (or nodes) never become ready;
+    `heard` is what a version hears."""
 
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
