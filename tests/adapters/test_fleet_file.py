@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.fleet_file import FleetFile, read_fleet
+from controller.core.errors import InvalidConfig, Refused
+from controller.core.routing import HeaderRule, TimeRule
+
+SMALL = """
+versions:
+  v1: {model: ./m1}
+pools:
+  stable: {version: v1}
+"""
+
+
+def read(tmp_path: Path, text: str) -> FleetFile:
+    (tmp_path / "m1").mkdir(exist_ok=True)
+    path = tmp_path / "fleet.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_fleet(path)
+
+
+def test_the_smallest_file_has_the_documented_defaults(tmp_path: Path) -> None:
+    fleet = read(tmp_path, SMALL)
+    config = fleet.config
+    assert (config.stable_nodes, config.backup_nodes, config.canary_nodes) == (2, 1, 1)
+    assert (fleet.router.host, fleet.router.port, fleet.runtime) == ("127.0.0.1", 8080, "auto")
+    assert config.versions["v1"].model == str(tmp_path / "m1")
+
+
+def test_the_shipped_example_is_valid() -> None:
+    fleet = read_fleet(Path(__file__).parents[2] / "fleet.yaml")
+    assert list(fleet.config.versions) == ["v1", "v2", "v3"]
+
+
+def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:
+    fleet = read(tmp_path, SMALL.replace("./m1", "iic/SenseVoiceSmall"))
+    assert fleet.config.versions["v1"].model == "iic/SenseVoiceSmall"
+
+
+def test_rules_are_read(tmp_path: Path) -> None:
+    rules = (
+        "rules:\n  - {kind: header, name: X-Tester, value: '1'}\n"
+        "  - {kind: time, start: '09:00', end: '18:00', days: [1, 2]}\n"
+    )
+    assert read(tmp_path, SMALL + rules).config.rules == (
+        HeaderRule("X-Tester", "1"),
+        TimeRule("09:00", "18:00", days=(1, 2)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("colour: red", "colour: unknown key"),
+        ("router: {prot: 1}", "router.prot: unknown key"),
+        ("router: {port: 99999}", "router.port"),
+        ("probes: {interval: 0}", "probes.interval: must be longer than nothing"),
+        ("runtime: podman", "runtime: expected one of auto, docker, process"),
+        ("service: 'Bad Name'", "service"),
+        ("rules: [{kind: moon}]", "rules.0: .*unknown kind 'moon'"),
+        ("rules: [{kind: address, cidr: 10.0.0.0/99}]", "rules.0"),
+        ("router: {jwt_key_file: nowhere}", "router.jwt_key_file: there is no file"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_the_path_of_its_key(
+    tmp_path: Path, extra: str, said: str
+) -> None:
+    with pytest.raises(Refused, match=said):
+        read(tmp_path, SMALL + extra)
+
+
+def test_an_unknown_stable_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"pools\.stable\.version: unknown version 'v9'"):
+        read(tmp_path, SMALL.replace("version: v1", "version: v9"))
+
+
+def test_a_missing_model_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"versions\.v1: .*does not exist"):
+        read(tmp_path, SMALL.replace("./m1", "./gone"))
+
+
+@pytest.mark.parametrize("name", ["stable", "V1", "a/b", "backup-v1", "..", "v1;return"])
+def test_a_version_name_that_could_mislead_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused):
+        read(tmp_path, SMALL.replace("v1:", f'"{name}":'))
