@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,12 @@ ALLOWED = {
     "controller.client": {"controller.adapters.state_folder"},
     "asr_node": set(),
 }
-STANDARD_LIBRARY_ONLY = ("controller/rollback.py", "controller/adapters/state_folder.py",
-                         "controller/adapters/routing_switch.py", "controller/core/errors.py")  # fmt: skip
+STANDARD_LIBRARY_ONLY = (
+    "controller/rollback.py",
+    "controller/adapters/state_folder.py",
+    "controller/adapters/routing_switch.py",
+    "controller/core/errors.py",
+)
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -64,8 +69,6 @@ def test_imports_point_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
 def test_the_rollback_command_needs_only_the_standard_library(name: str) -> None:
-    import sys
-
     outside = {
         imported
         for imported in imports(ROOT / name)
