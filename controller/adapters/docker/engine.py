@@ -15,7 +15,7 @@ import requests
 from docker.client import DockerClient
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from controller.core.errors import RuntimeUnavailable
+from controller.core.errors import ControllerError, RuntimeUnavailable
 
 CALL_SECONDS: Final = 60
 _DEFAULT_SOCKET: Final = "unix:///var/run/docker.sock"
@@ -24,27 +24,34 @@ _T = TypeVar("_T")
 
 class Engine:
     """`base_url` None takes DOCKER_HOST, or else Docker's default socket. Connects at the first
-    call, so that building one needs no engine."""
+    call, so that building one needs no engine. What a call's function does not handle itself
+    becomes `failure`."""
 
-    def __init__(self, base_url: str | None = None) -> None:
+    def __init__(
+        self, base_url: str | None = None, failure: type[ControllerError] = RuntimeUnavailable
+    ) -> None:
+        self._failure = failure
         self.url = base_url or os.environ.get("DOCKER_HOST") or _DEFAULT_SOCKET
         self._explicit = base_url
         self._client: Any = None
         self._connecting = threading.Lock()
 
     async def call(self, doing: str, function: Callable[..., _T], *arguments: Any) -> _T:
-        """`function(client, *arguments)` in a thread. `doing` completes "cannot …"; whatever
-        `function` does not handle becomes RuntimeUnavailable."""
-        return await asyncio.to_thread(self._call, doing, function, *arguments)
+        """`run` in a thread."""
+        return await asyncio.to_thread(self.run, doing, function, *arguments)
 
-    async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await asyncio.to_thread(client.close)
-
-    def _call(self, doing: str, function: Callable[..., _T], *arguments: Any) -> _T:
+    def run(self, doing: str, function: Callable[..., _T], *arguments: Any) -> _T:
+        """`function(client, *arguments)`; `doing` completes "cannot …" in a message."""
         with self._translated(doing):
             return function(self._connected(), *arguments)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _connected(self) -> Any:
         with self._connecting:
@@ -61,21 +68,23 @@ class Engine:
     def _translated(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except ImageNotFound as error:
-            raise RuntimeUnavailable(
-                f"cannot {doing}: the engine has no such image ({error.explanation}); what runs "
-                f"goes on. Build it with `make images`, or pull it"
-            ) from error
-        except APIError as error:
-            raise RuntimeUnavailable(
-                f"cannot {doing}: {error.explanation or error}; the other containers go on"
-            ) from error
         except (DockerException, requests.RequestException, OSError) as error:
-            raise RuntimeUnavailable(
-                f"cannot {doing}: no Docker engine answers at {self.url} ({error}); containers "
-                f"that ran may still run. Start Docker, set DOCKER_HOST, or use "
-                f"`--runtime process`"
-            ) from error
+            raise self._failure(f"cannot {doing}: {self._explained(error)}") from error
+
+    def _explained(self, error: Exception) -> str:
+        match error:
+            case ImageNotFound():
+                return (
+                    f"the engine has no such image ({error.explanation}); what runs goes on. "
+                    f"Build it with `make images`, or pull it"
+                )
+            case APIError():
+                return f"{error.explanation or error}; the other containers go on"
+            case _:
+                return (
+                    f"no Docker engine answers at {self.url} ({error}); containers that ran may "
+                    f"still run. Start Docker, set DOCKER_HOST, or use `--runtime process`"
+                )
 
 
 def is_conflict(error: APIError) -> bool:

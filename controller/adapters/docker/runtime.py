@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from docker.errors import APIError, NotFound
 
+from controller.adapters.docker.containers import LIVE, remove, unless_gone
 from controller.adapters.docker.engine import Engine, is_conflict
 from controller.adapters.docker.network import create_network, remove_unused_network
 from controller.adapters.docker.node_container import (
@@ -28,7 +28,6 @@ from controller.adapters.model_files import check_models
 from controller.core.errors import Refused, RuntimeUnavailable
 from controller.engine.ports import NodeSpec, ObservedNode
 
-_LIVE: Final = frozenset({"running", "paused", "restarting"})
 _POLL_SECONDS: Final = 0.1
 _KILL_SECONDS: Final = 10.0
 _ATTEMPTS: Final = 5
@@ -100,10 +99,10 @@ class DockerRuntime:
             container = self._find(client, spec.name)
             if container is None:
                 container = self._create(client, spec)
-            elif container.status in _LIVE:
+            elif container.status in LIVE:
                 return
             elif not _is_fresh(container, spec):
-                _remove(client, container)
+                remove(client, container)
                 continue
             if container and _begin(client, container):
                 return
@@ -156,16 +155,16 @@ class DockerRuntime:
 
     def _is_live(self, client: Any, name: str) -> bool:
         container = self._find(client, name)
-        return container is not None and container.status in _LIVE
+        return bool(container and container.status in LIVE)
 
     def _signal(self, client: Any, name: str, signal: str) -> None:
         """Also wakes a paused container, so that the signal arrives."""
         if container := self._find(client, name):
-            _unless_gone(lambda: container.kill(signal=signal))
+            unless_gone(lambda: container.kill(signal=signal))
 
     def _remove(self, client: Any, name: str) -> None:
         if container := self._find(client, name):
-            _remove(client, container)
+            remove(client, container)
         remove_unused_network(client, self._settings)
 
     def _last_log(self, client: Any, name: str, lines: int) -> str:
@@ -193,33 +192,6 @@ def _begin(client: Any, container: Any) -> bool:
     except NotFound:
         return False
     except APIError:
-        _remove(client, container)
+        remove(client, container)
         raise
     return True
-
-
-def _remove(client: Any, container: Any) -> None:
-    """SIGKILL if it runs, remove, and return when it is gone, whoever removed it."""
-    _unless_gone(lambda: container.remove(force=True))
-    deadline = time.monotonic() + _KILL_SECONDS
-    while _exists(client, container.id) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-
-
-def _exists(client: Any, container_id: str) -> bool:
-    try:
-        client.containers.get(container_id)
-    except NotFound:
-        return False
-    return True
-
-
-def _unless_gone(action: Callable[[], None]) -> None:
-    """A container that is gone, has ended or is being removed is what the caller wanted."""
-    try:
-        action()
-    except NotFound:
-        return
-    except APIError as error:
-        if not is_conflict(error):
-            raise

@@ -64,11 +64,13 @@ def container_user() -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder that containers write into, with all that is in it owned by their user."""
+    """A folder that containers read and write, with what is in it: the caller's, or where that
+    is root, the images' user's."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if os.getuid() == 0 and folder.stat().st_uid != IMAGE_UID:
+    if os.getuid() == 0:
         for path in (folder, *folder.rglob("*")):
-            os.chown(path, IMAGE_UID, IMAGE_UID, follow_symlinks=False)
+            if path.lstat().st_uid != IMAGE_UID:
+                os.chown(path, IMAGE_UID, IMAGE_UID, follow_symlinks=False)
 
 
 def hardening(user: str) -> dict[str, Any]:

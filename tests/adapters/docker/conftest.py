@@ -45,20 +45,25 @@ def a_spec(tmp_path: Path) -> SpecMaker:
 
 
 @pytest.fixture
-async def a_runtime(tmp_path: Path, client: Any, stand_ins: None) -> AsyncIterator[RuntimeMaker]:
-    """Makes runtimes; what they leave is removed. Those of one test may share a service."""
+def a_service(client: Any) -> Iterator[str]:
+    """The name of a service of this test alone; its containers and network are removed."""
     service = f"t{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    yield service
+    _clean_up(client, f"asr-{service}")
+
+
+@pytest.fixture
+async def a_runtime(tmp_path: Path, a_service: str, stand_ins: None) -> AsyncIterator[RuntimeMaker]:
+    """Makes runtimes of one service."""
     made: list[DockerRuntime] = []
 
-    def make(service: str = service, state: str = "state") -> DockerRuntime:
-        runtime = DockerRuntime(DockerSettings(service=service, state_dir=tmp_path / state))
-        made.append(runtime)
-        return runtime
+    def make(state: str = "state") -> DockerRuntime:
+        made.append(DockerRuntime(DockerSettings(service=a_service, state_dir=tmp_path / state)))
+        return made[-1]
 
     yield make
     for runtime in made:
         await runtime.close()
-    _clean_up(client, f"asr-{service}")
 
 
 @pytest.fixture
