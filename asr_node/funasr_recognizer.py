@@ -12,7 +12,7 @@ import importlib.util
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import metadata
 from io import StringIO
@@ -29,6 +29,7 @@ from asr_node.settings import Settings
 
 SENSEVOICE: Final = "SenseVoiceSmall"
 SENSEVOICE_LANGUAGES: Final = frozenset({"auto", "zh", "en", "yue", "ja", "ko"})
+ANY_LANGUAGE: Final = frozenset({"auto"})
 VAD_OPTIONS: Final = {"max_end_silence_time": 800, "max_single_segment_time": 30_000}  # ms
 SHORTEST: Final = SAMPLE_RATE // 10  # shorter audio is padded: a frame must fit
 TAG: Final = re.compile(r"<\|([^|]*)\|>")
@@ -101,6 +102,9 @@ class FunASRRecognizer:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._sensevoice = type(model.model).__name__ == SENSEVOICE
+        self._languages = (
+            known_languages(model.kwargs.get("token_list")) if self._sensevoice else ANY_LANGUAGE
+        )
 
     @property
     def device(self) -> str:
@@ -108,7 +112,7 @@ class FunASRRecognizer:
 
     @property
     def languages(self) -> frozenset[str]:
-        return SENSEVOICE_LANGUAGES if self._sensevoice else frozenset({"auto"})
+        return self._languages
 
     @property
     def switches_itn(self) -> bool:
@@ -129,6 +133,14 @@ class FunASRRecognizer:
         results = self._model.generate(input=samples, **chosen)
         raw = str(results[0].get("text", "")) if results else ""
         return Transcript(plain_text(raw), spoken_language(raw))
+
+
+def known_languages(tokens: Sequence[str] | None) -> frozenset[str]:
+    """Those whose tag is in the vocabulary: a model that never saw `<|en|>` garbles with "en".
+
+    A vocabulary without such tags, or none that can be read, says nothing."""
+    tagged = frozenset(TAG.findall("".join(tokens or ()))) & SENSEVOICE_LANGUAGES
+    return tagged | ANY_LANGUAGE if tagged else SENSEVOICE_LANGUAGES
 
 
 def plain_text(raw: str) -> str:

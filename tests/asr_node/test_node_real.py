@@ -134,6 +134,13 @@ def test_itn_writes_digits_and_without_it_words(node: NodeProcess) -> None:
     assert not any(letter.isdecimal() for letter in texts["false"])
 
 
+def test_a_language_outside_the_vocabulary_is_refused(node: NodeProcess) -> None:
+    with (DIGITS / utterances(1)[0]["source"]).open("rb") as file:
+        answer = node.client.post(PATH, files={"file": file}, data={"language": "en"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "language"
+
+
 def test_openais_synchronous_client_works(node: NodeProcess) -> None:
     with openai.OpenAI(base_url=f"{node.url}/v1", api_key="none") as client:
         verbose = client.audio.transcriptions.create(

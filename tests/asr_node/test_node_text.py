@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asr_node.funasr_recognizer import plain_text, spoken_language
+from asr_node.funasr_recognizer import known_languages, plain_text, spoken_language
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,12 @@ def test_tags_leave_neither_emoji_nor_gaps(raw: str, text: str) -> None:
 def test_the_language_heard_is_the_first_tag() -> None:
     assert spoken_language("<|yue|><|NEUTRAL|>x <|zh|>y") == "yue"
     assert spoken_language("<|nospeech|>") is None
+
+
+def test_a_model_knows_the_languages_of_its_vocabulary() -> None:
+    assert known_languages(["<blank>", "<|zh|>", "<|Speech|>", "一"]) == {"auto", "zh"}
+
+
+@pytest.mark.parametrize("tokens", [None, [], ["<blank>", "一"]])
+def test_a_vocabulary_without_tags_says_nothing(tokens: list[str] | None) -> None:
+    assert known_languages(tokens) == {"auto", "zh", "en", "yue", "ja", "ko"}
