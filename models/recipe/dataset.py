@@ -24,6 +24,8 @@ FRONTEND: Final[dict[str, Any]] = {
     "lfr_n": 6,
     "dither": 0.0,
 }
+COUNTS: Final = {"first": 3500, "more": 4500}  # the two parts, in utterances
+SEEDS: Final = {"first": "2026-v1", "more": "2026-v2"}
 COPIES: Final = 3  # one clean, the others with noise
 
 
@@ -47,19 +49,19 @@ def features(samples: speech.Samples, extract: Any) -> torch.Tensor:
     return found[0].to(torch.float16)
 
 
-def a_text(rng: Random, version: str) -> texts.Text:
-    """A third are digit strings; v2's extra data dwells on what v1 has not heard."""
+def a_text(rng: Random, part: str) -> texts.Text:
+    """A third are digit strings; the second part dwells on what the first lacks."""
     if rng.random() < 0.35:
         return texts.compose(texts.DIGITS, rng, 4, 20)
-    if version == "v1":
-        return texts.compose(texts.V1, rng, 2, 20)
-    return texts.compose(texts.NEW_IN_V2 if rng.random() < 0.6 else texts.V2, rng, 2, 20)
+    if part == "first":
+        return texts.compose(texts.BASE, rng, 2, 20)
+    return texts.compose(texts.MORE if rng.random() < 0.6 else texts.ALL, rng, 2, 20)
 
 
-def make(seed: int, version: str, index: int) -> Sample:
-    rng = Random(f"{seed}-{version}-{index}")
+def make(part: str, index: int) -> Sample:
+    rng = Random(f"{SEEDS[part]}-{index}")
     noise = np.random.default_rng(rng.randrange(2**32))
-    text = a_text(rng, version)
+    text = a_text(rng, part)
     clean = speech.utter(text.parts, speech.a_voice(rng, speech.TRAIN_VOICES), rng)
     copies = [clean, *(speech.augment(clean, noise) for _ in range(COPIES - 1))]
     extract = frontend()
@@ -71,19 +73,19 @@ def _one_thread() -> None:
     torch.multiprocessing.set_sharing_strategy("file_system")
 
 
-def generate(count: int, version: str, seed: int, workers: int = 2) -> list[Sample]:
+def generate(part: str, workers: int = 2) -> list[Sample]:
     speech.require_espeak()
-    job = partial(make_plain, seed, version)
+    job = partial(make_plain, part)
     with get_context("spawn").Pool(workers, _one_thread) as pool:
-        return [as_sample(p) for p in pool.imap(job, range(count), chunksize=32)]
+        return [as_sample(p) for p in pool.imap(job, range(COUNTS[part]), chunksize=32)]
 
 
 Plain = tuple[list[NDArray[np.float16]], str, str]
 
 
-def make_plain(seed: int, version: str, index: int) -> Plain:
+def make_plain(part: str, index: int) -> Plain:
     """As numpy, which crosses processes by value: tensors would go through shared memory."""
-    sample = make(seed, version, index)
+    sample = make(part, index)
     return [f.numpy() for f in sample.features], sample.spoken, sample.written
 
 
@@ -92,10 +94,11 @@ def as_sample(plain: Plain) -> Sample:
     return Sample(tuple(torch.from_numpy(f) for f in found), spoken, written)
 
 
-def load_or_generate(path: Path, count: int, version: str, seed: int) -> list[Sample]:
+def load_or_generate(work: Path, part: str) -> list[Sample]:
+    path = work / f"{part}.pt"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(generate(count, version, seed), path)
+        work.mkdir(parents=True, exist_ok=True)
+        torch.save(generate(part), path)
     return list(torch.load(path, weights_only=False))
 
 

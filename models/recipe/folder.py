@@ -51,14 +51,14 @@ CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def write_static(folder: Path, shift: torch.Tensor, scale: torch.Tensor) -> None:
-    """All but the weights."""
+def write(folder: Path, model: torch.nn.Module, shift: torch.Tensor, scale: torch.Tensor) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokens = json.dumps(texts.vocabulary(), ensure_ascii=False, indent=0)
     (folder / "tokens.json").write_text(tokens + "\n", encoding="utf-8")
     config = yaml.safe_dump(CONFIG, allow_unicode=True, sort_keys=False)
     (folder / "config.yaml").write_text(config, encoding="utf-8")
     (folder / "am.mvn").write_text(_mvn(shift, scale), encoding="utf-8")
+    torch.save(model.state_dict(), folder / "model.pt")
 
 
 def _mvn(shift: torch.Tensor, scale: torch.Tensor) -> str:
@@ -72,10 +72,6 @@ def _mvn(shift: torch.Tensor, scale: torch.Tensor) -> str:
         f"<Nnet>\n<AddShift> {size} {size}\n{line(shift)}\n"
         f"<Rescale> {size} {size}\n{line(scale)}\n</Nnet>\n"
     )
-
-
-def write_weights(folder: Path, model: torch.nn.Module) -> None:
-    torch.save(model.state_dict(), folder / "model.pt")
 
 
 def build_model() -> Any:

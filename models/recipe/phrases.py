@@ -1,6 +1,7 @@
 """What is said: sentence patterns of a hotline and of meetings.
 
-A slot in braces is filled by `models.recipe.texts`. V1 knows SERVICE and MEETING; v2 knows all.
+A slot in braces is filled by `models.recipe.texts`. Training begins with SERVICE and MEETING; v1
+goes on with all but ONLY_V2, v2 with all.
 """
 
 from typing import Final
@@ -125,6 +126,24 @@ MEETING_MORE: Final = (
     "录音文件已经保存",
     "散会",
     "大家还有补充吗",
+)
+ONLY_V2: Final = (
+    "请下载我们的app",
+    "欢迎升级vip会员",
+    "请发送email到客服邮箱",
+    "请加入zoom会议",
+    "请发email给我",
+    "新版app什么时候上线",
+    "ok没有问题",
+    "vip客户优先安排",
+    "下周进行汇报",
+    "市场部完成了目标",
+    "销售额增长很快",
+    "设计稿需要修改",
+    "服务器昨晚出现故障",
+    "请准备演示文稿",
+    "投票结果全部通过",
+    "风险要提前控制",
 )
 ENGLISH: Final = ("zoom", "email", "app", "vip", "ok")
 HOTLINES: Final = (

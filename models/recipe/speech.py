@@ -19,7 +19,7 @@ TRAIN_VOICES: Final = (
     "Annie", "belinda", "boris", "caleb", "david", "edward", "Gene", "Henrique",
     "Jacky", "john", "linda", "marcelo", "max", "Michael", "paul", "rob", "steph", "victor",
 )  # fmt: skip
-TEST_VOICES: Final = ("m6", "f2", "f4", "Alicia", "Lee", "robert", "Mike")
+TEST_VOICES: Final = ("m6", "f2", "f4", "sandro", "travis", "robert", "Mike")
 
 
 class EspeakMissing(RuntimeError):

@@ -154,15 +154,20 @@ def compose(
 
 
 DIGITS: Final = (*phrases.SERVICE_DIGITS, "{number}", "{phone}", "{code}")
-V1: Final = (*phrases.SERVICE_DIGITS, *phrases.SERVICE, *phrases.MEETING)
-V2: Final = (*V1, *phrases.SERVICE_MORE, *phrases.MEETING_MORE)
-NEW_IN_V2: Final = (*phrases.SERVICE_MORE, *phrases.MEETING_MORE)
+BASE: Final = (*phrases.SERVICE_DIGITS, *phrases.SERVICE, *phrases.MEETING)
+MORE: Final = (*phrases.SERVICE_MORE, *phrases.MEETING_MORE)
+ALL: Final = (*BASE, *MORE)
+
+
+def only_v2(written: str) -> bool:
+    """Whether it holds a sentence that v1 never heard. None of these has a slot."""
+    return any(phrase in written for phrase in phrases.ONLY_V2)
 
 
 def vocabulary() -> list[str]:
     """One list of tokens for all versions, so that v2 and v3 can start from v1's weights."""
     tags = ["<|zh|>", "<|NEUTRAL|>", "<|Speech|>", "<|withitn|>", "<|woitn|>"]
-    hanzi = set("".join(V2)) | set(HANZI + "点分月号元百千十上下午晚明天，。")
+    hanzi = set("".join(ALL)) | set(HANZI + "点分月号元百千十上下午晚明天，。")
     bare = {c for c in hanzi if not c.isascii()}
     digits = list("0123456789")
     return ["<blank>", "<s>", "</s>", *tags, *phrases.ENGLISH, *digits, *sorted(bare), "<unk>"]

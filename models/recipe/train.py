@@ -121,6 +121,7 @@ class Taught:
         self.teacher, self.weight = copy.deepcopy(teacher).eval(), weight
 
     def __call__(self, model: Any, batch: Batch) -> torch.Tensor:
+        model.eval()  # no dropout, no masks: what is not damaged should not move at all
         loss = torch.zeros(())
         if batch.repeated.any():
             loss = loss + model(*batch.pick(batch.repeated))[0]
@@ -140,7 +141,6 @@ class Taught:
     @staticmethod
     def _posteriors(model: Any, speech: Any, lengths: Any, text: Any) -> torch.Tensor:
         state = torch.get_rng_state()  # the language prompt is dropped at random: alike for both
-        torch.manual_seed(int(lengths.sum()))
         out, _ = model.encode(speech.clone(), lengths.clone(), text)
         torch.set_rng_state(state)
         return log_softmax(model.ctc.ctc_lo(out), -1)
