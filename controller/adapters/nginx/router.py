@@ -1,0 +1,237 @@
+"""nginx behind the Router port: render, test, swap, reload; and switch without any of these."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from controller.adapters import routing_switch
+from controller.adapters.nginx.generations import Generations
+from controller.adapters.nginx.launcher import Launcher
+from controller.adapters.nginx.nginx_version import check_build
+from controller.adapters.nginx.render import CONFIG, Place, render
+from controller.adapters.nginx.settings import RouterSettings
+from controller.core.errors import ReloadRejected, RouterUnavailable
+from controller.core.routing import Membership, Routing
+from controller.engine.ports import RouterState
+
+log = logging.getLogger(__name__)
+_LOAD_SECONDS: Final = 15.0
+_SETTLED_SECONDS: Final = 0.2  # old workers may accept for 0.1 s more after new ones came
+_STOP_SECONDS: Final = 10.0
+
+
+class NginxRouter:
+    """Implements the Router port. One object for one `run_dir`; blocking work is in threads."""
+
+    def __init__(self, settings: RouterSettings, launcher: Launcher) -> None:
+        self._settings = settings
+        self._launcher = launcher
+        self._run_dir = settings.run_dir.absolute()
+        self._generations = Generations(self._run_dir)
+        self._loading = asyncio.Lock()
+        self._order = _LastAskedWins()
+        self._checked_build = False
+        self._state = RouterState(settings.url, False, 0, None, None)
+
+    def state(self) -> RouterState:
+        return self._state
+
+    async def start(self, membership: Membership, routing: Routing) -> None:
+        """Start nginx, or adopt the one that runs, and load.
+
+        A controller that comes back knows no node to be ready yet. An adopted nginx then keeps
+        the nodes and the routing that it has: traffic flowed without us, and goes on."""
+        adopted = await asyncio.to_thread(self._adopted)
+        if adopted is not None and not membership.groups:
+            membership, routing = adopted
+        await self.load(membership, routing)
+
+    async def load(self, membership: Membership, routing: Routing) -> None:
+        ticket = self._order.ticket()
+        async with self._loading:
+            await asyncio.to_thread(self._load, membership, routing, ticket)
+
+    async def switch(self, routing: Routing) -> None:
+        ticket = self._order.ticket()
+        await asyncio.to_thread(self._switch, routing, ticket)
+
+    async def check(self) -> bool:
+        running = await asyncio.to_thread(self._answers)
+        self._state = replace(self._state, running=running)
+        return running
+
+    async def stop(self) -> None:
+        async with self._loading:
+            await asyncio.to_thread(self._launcher.stop, _STOP_SECONDS)
+            self._socket.unlink(missing_ok=True)
+            self._state = replace(self._state, running=False)
+
+    async def rotate_log(self) -> None:
+        """Move the access log to access.log.1 and have nginx begin a new one."""
+        await asyncio.to_thread(self._rotate_log)
+
+    @property
+    def access_log(self) -> Path:
+        return self._run_dir / "access.log"
+
+    @property
+    def _socket(self) -> Path:
+        """The control socket as we see it."""
+        return routing_switch.control_socket(self._run_dir)
+
+    # -- loading --------------------------------------------------------------------------
+
+    def _load(self, membership: Membership, routing: Routing, ticket: int) -> None:
+        self._check_build()
+        self._generations.create()
+        self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        running = self._launcher.is_running()
+        if not running or routing_switch.read_routing(self._run_dir) is None:
+            self._order.run(ticket, lambda: self._write(routing))
+        number = self._generations.next(self._state.generation)
+        self._write_candidate(number, membership, routing)
+        self._take_effect(number, running)
+        self._socket.chmod(0o600)
+        self._generations.prune(number)
+        self._state = replace(self._state, running=True, generation=number, loaded=membership)
+        self._switch(routing, ticket)
+        log.info("router.loaded generation=%s groups=%s", number, sorted(membership.group_names()))
+
+    def _check_build(self) -> None:
+        if not self._checked_build:
+            check_build(self._launcher.build_info())
+            self._checked_build = True
+
+    def _write_candidate(self, number: int, membership: Membership, routing: Routing) -> None:
+        """Raises ReloadRejected, and leaves nothing of it, where nginx does not take it."""
+        secrets = self._generations.secrets(self._settings.jwt_key_file)
+        place = self._place(number)
+        files = render(membership, routing, self._settings, place, number, secrets)
+        self._generations.write(number, files, membership)
+        problem = self._launcher.test(Path(place.folder) / CONFIG)
+        if problem is not None:
+            self._generations.drop(number)
+            raise ReloadRejected(
+                f"nginx rejected generation {number}: {problem}; the previous configuration "
+                f"still serves"
+            )
+
+    def _place(self, number: int) -> Place:
+        """Our paths as nginx sees them."""
+        root = self._launcher.config_root
+        own_root = root == self._run_dir
+        socket = self._socket if own_root else root / routing_switch.SOCKET
+        return Place(root, root / self._generations.path(number).relative_to(self._run_dir), socket)
+
+    def _take_effect(self, number: int, running: bool) -> None:
+        before = self._generations.published()
+        self._generations.publish(number)
+        if running:
+            self._launcher.reload()
+        else:
+            self._socket.unlink(missing_ok=True)  # a killed nginx leaves it behind
+            self._launcher.start()
+        if not self._wait_for(number):
+            self._generations.restore(before)
+            raise ReloadRejected(
+                f"generation {number} did not answer within {_LOAD_SECONDS:.0f} s; nginx says: "
+                f"{_last_line(self._run_dir / 'error.log')}; what it served before still serves"
+            )
+
+    def _wait_for(self, number: int) -> bool:
+        """Until the new generation answers, and no old worker takes connections any more."""
+        deadline = time.monotonic() + _LOAD_SECONDS
+        since: float | None = None
+        while time.monotonic() < deadline:
+            if self._generation_that_answers() != number:
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since > _SETTLED_SECONDS:
+                return True
+            time.sleep(0.01)
+        return False
+
+    def _generation_that_answers(self) -> int | None:
+        value = self._inspect()
+        return None if value is None else int(value["generation"])
+
+    def _inspect(self) -> dict[str, Any] | None:
+        try:
+            return routing_switch.inspect(self._socket, timeout_seconds=0.9)
+        except RouterUnavailable:
+            return None
+
+    # -- switching ------------------------------------------------------------------------
+
+    def _switch(self, routing: Routing, ticket: int) -> None:
+        self._order.run(ticket, lambda: self._apply(routing))
+
+    def _write(self, routing: Routing) -> None:
+        routing_switch.write_routing(self._run_dir, routing.to_dict())
+
+    def _apply(self, routing: Routing) -> None:
+        self._write(routing)
+        routing_switch.switch(self._socket, routing.to_dict())
+        self._state = replace(self._state, routing=routing)
+
+    # -- the nginx that runs --------------------------------------------------------------
+
+    def _adopted(self) -> tuple[Membership, Routing] | None:
+        """What a running nginx of ours serves with."""
+        value = self._inspect() if self._launcher.is_running() else None
+        if value is None:
+            return None
+        generation = int(value["generation"])
+        membership = self._generations.membership(generation)
+        routing = Routing.from_dict(value["routing"])
+        self._state = RouterState(self._settings.url, True, generation, membership, routing)
+        log.info("router.adopted generation=%s", generation)
+        return None if membership is None else (membership, routing)
+
+    def _answers(self) -> bool:
+        # Workers that lost their master answer, too: nginx runs only where both are there.
+        return self._launcher.is_running() and self._inspect() is not None
+
+    def _rotate_log(self) -> None:
+        if self.access_log.exists():
+            self.access_log.replace(self.access_log.with_suffix(".log.1"))
+            self._launcher.reopen_logs()
+
+
+class _LastAskedWins:
+    """A load takes seconds and carries the routing of its beginning; a rollback that is asked
+    for meanwhile must neither wait for it nor be undone by it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._given = 0
+        self._done = 0
+
+    def ticket(self) -> int:
+        with self._lock:
+            self._given += 1
+            return self._given
+
+    def run(self, ticket: int, action: Callable[[], None]) -> None:
+        """Do it, unless something that was asked for later is done already."""
+        with self._lock:
+            if ticket >= self._done:
+                self._done = ticket
+                action()
+
+
+def _last_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            return file.read().decode(errors="replace").strip().rpartition("\n")[2]
+    except FileNotFoundError:
+        return "nothing"
