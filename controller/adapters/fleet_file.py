@@ -111,9 +111,11 @@ def _version(name: str, node: Node, folder: Path) -> Version:
 def locate_model(source: str, folder: Path) -> str:
     """A folder as an absolute path, a hub id (organisation/name) as it is.
 
-    What begins with a dot, a slash or ~ is a folder, and so is what exists as one."""
+    What begins with a dot, a slash or ~ is a folder, and so is what lies in a folder that
+    exists: a mistyped path must not be looked for on a hub."""
     path = folder / Path(source).expanduser()
-    looks_local = source.startswith((".", "/", "~")) or path.exists() or source.count("/") != 1
+    is_path = source.startswith((".", "/", "~")) or source.count("/") != 1
+    looks_local = is_path or path.parent.is_dir()
     return str(path.resolve()) if looks_local else source
 
 

@@ -70,6 +70,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         loop.probe_round: loop.config.probes.interval_seconds,
         loop.check_router: 1.0,
         service.read_access_log: 1.0,
+        service.rotate_access_log: 60.0,
     }
     for work, seconds in rounds.items():
         scheduler.add_job(

@@ -37,6 +37,7 @@ from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 _PLAN: Final = TypeAdapter(Plan)
+_LARGEST_LOG_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -119,11 +120,13 @@ class Service:
     async def read_access_log(self) -> None:
         """Count what the router served since the last look."""
         routing = self.loop.router_state().routing
+        requests = await asyncio.to_thread(lambda: list(self._access_log.read()))
         share = routing.canary_percent if routing is not None else None
-        if share != self._share:
+        if share != self._share:  # what was logged until now belongs to the share before
             self.traffic.begin_anew()
             self._share = share
-        for request in await asyncio.to_thread(self._access_log.read):
+            return
+        for request in requests:
             self.traffic.take(
                 Served(
                     pool=request.pool,
@@ -133,6 +136,12 @@ class Service:
                     attempts=tuple((a.address, a.status) for a in request.attempts),
                 )
             )
+
+    async def rotate_access_log(self) -> None:
+        """Begin a new log file when the old one has grown large."""
+        path = self.folder.router_dir / "access.log"
+        if path.exists() and path.stat().st_size > _LARGEST_LOG_BYTES:
+            await self.parts.router.rotate_log()
 
     async def tear_down(self) -> None:
         """Stop router, then nodes; release everything."""

@@ -1,0 +1,90 @@
+"""Which runtime: the two sets of adapters that belong together."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from dataclasses import dataclass, replace
+from typing import Final
+
+from controller.adapters.docker.runtime import DockerRuntime
+from controller.adapters.docker.settings import DockerSettings
+from controller.adapters.fleet_file import FleetFile
+from controller.adapters.nginx.docker_launcher import DockerLauncher
+from controller.adapters.nginx.process_launcher import ProcessLauncher
+from controller.adapters.nginx.router import NginxRouter
+from controller.adapters.nginx.settings import RouterSettings
+from controller.adapters.process_runtime import ProcessRuntime
+from controller.adapters.state_folder import StateFolder
+from controller.core.errors import Refused
+from controller.engine.ports import Runtime
+from controller.settings import Settings
+
+_STOP_GRACE_SECONDS: Final = 10.0
+_NODE_PACKAGES: Final = ("asr_node", "av", "funasr", "kaldi_native_fbank", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeParts:
+    """A runtime and the router that reaches its nodes."""
+
+    runtime: Runtime
+    router: NginxRouter
+
+    async def tear_down(self) -> None:
+        """Stop the router first, so that its last requests still find their nodes."""
+        await self.router.stop()
+        nodes = await self.runtime.observe()
+        await asyncio.gather(*(self.runtime.stop(node.name, _STOP_GRACE_SECONDS) for node in nodes))
+        await self.runtime.close()
+
+
+def choose_runtime(settings: Settings, fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
+    """As the command line or fleet.yaml says. Raises Refused where it cannot be had here."""
+    wanted = settings.runtime or fleet.runtime
+    if wanted == "process":
+        return process_parts(fleet, folder)
+    docker = _docker_runtime(fleet, folder)
+    missing = asyncio.run(docker.missing())
+    if missing is None:
+        return _docker_parts(fleet, folder, docker)
+    if wanted == "docker":
+        raise Refused(f"the docker runtime cannot be used: {missing}; nothing was started")
+    return process_parts(fleet, folder)
+
+
+def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
+    """Nodes and nginx as processes of this machine."""
+    missing = [name for name in _NODE_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Refused(
+            f"the process runtime needs packages that are not installed: {', '.join(missing)}; "
+            f"nothing was started. `pip install 'asr-rollout[node]'` installs them"
+        )
+    settings = _router_settings(fleet, folder)
+    router = NginxRouter(settings, ProcessLauncher(folder.router_dir))
+    return RuntimeParts(ProcessRuntime(folder.path), router)
+
+
+def _docker_runtime(fleet: FleetFile, folder: StateFolder) -> DockerRuntime:
+    return DockerRuntime(DockerSettings(fleet.config.service, folder.path))
+
+
+def _docker_parts(fleet: FleetFile, folder: StateFolder, runtime: DockerRuntime) -> RuntimeParts:
+    """Nodes and nginx as containers; nginx listens on all addresses of its own container."""
+    host, port = fleet.router.host, fleet.router.port
+    docker = DockerSettings(fleet.config.service, folder.path)
+    settings = replace(_router_settings(fleet, folder), bind_host="0.0.0.0")  # noqa: S104
+    launcher = DockerLauncher(docker, folder.router_dir, host, port)
+    return RuntimeParts(runtime, NginxRouter(settings, launcher))
+
+
+def _router_settings(fleet: FleetFile, folder: StateFolder) -> RouterSettings:
+    return RouterSettings(
+        run_dir=folder.router_dir,
+        host=fleet.router.host,
+        port=fleet.router.port,
+        stream_drain_seconds=max(1, round(fleet.config.stream_drain_seconds)),
+        max_body_bytes=fleet.router.max_body_bytes,
+        jwt_key_file=fleet.router.jwt_key_file,
+    )

@@ -1,0 +1,267 @@
+"""A real controller, router and fleet in processes of their own, for tests across all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from controller.adapters.state_folder import StateFolder
+
+ROOT = Path(__file__).parents[2]
+CLIP = next((ROOT / "eval_sets" / "digits" / "audio").glob("*.ogg"))
+FLEET = """
+service: {service}
+versions:
+  v1: {{model: "{root}/models/demo-v1"}}
+  v2: {{model: "{root}/models/demo-v2"}}
+  v3: {{model: "{root}/models/demo-v3"}}
+pools:
+  stable: {{version: v1, nodes: 2}}
+  backup: {{nodes: {backup}}}
+  canary: {{nodes: 1}}
+router: {{port: {port}, stream_drain: 10s}}
+eval_sets: "{root}/eval_sets"
+"""
+NO_GATES = """
+steps:
+  - {percent: 50}
+  - {percent: 100}
+"""
+
+
+@dataclass
+class RunningFleet:
+    """`up` and `kill_controller` may be called again and again; `down` leaves nothing."""
+
+    folder: Path
+    runtime: str = "process"
+    service: str = "e2e"
+    backup_nodes: int = 1
+    router_port: int = field(default_factory=lambda: free_port())
+    api_port: int = field(default_factory=lambda: free_port())
+    _controller: subprocess.Popen[bytes] | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def router_url(self) -> str:
+        return f"http://127.0.0.1:{self.router_port}"
+
+    def up(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "fleet.yaml").write_text(
+            FLEET.format(
+                root=ROOT, port=self.router_port, service=self.service, backup=self.backup_nodes
+            )
+        )
+        (self.folder / "quick.yaml").write_text(NO_GATES)
+        with (self.folder / "controller.log").open("ab") as log:
+            self._controller = subprocess.Popen(
+                [sys.executable, "-m", "controller.cli", "up", "--fleet",
+                 str(self.folder / "fleet.yaml"), "--state-dir", str(self.state_dir),
+                 "--runtime", self.runtime, "--port", str(self.api_port)],
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.until(lambda: self.status() is not None)
+
+    def kill_controller(self) -> None:
+        assert self._controller is not None
+        self._controller.kill()
+        self._controller.wait()
+
+    def interrupt_controller(self, number: int = signal.SIGINT) -> int:
+        """Ctrl-C: everything is stopped; the exit status."""
+        assert self._controller is not None
+        self._controller.send_signal(number)
+        return self._controller.wait(60)
+
+    def down(self) -> None:
+        try:
+            self.run("rollout", "down", check=False)
+            if self._controller is not None:
+                self._controller.wait(60)
+        finally:
+            if self._controller is not None and self._controller.poll() is None:
+                self._controller.kill()
+                self._controller.wait()
+            leftovers = self.processes()
+            for process in leftovers:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        assert leftovers == [], f"left behind: {leftovers}\n{self.log()}"
+
+    def log(self) -> str:
+        return (self.folder / "controller.log").read_text(errors="replace")[-3000:]
+
+    def run(self, command: str, *arguments: str, check: bool = True) -> Any:
+        """A command of ours with --json (but for those that have none)."""
+        module = "controller.rollback" if command == "rollback" else "controller.cli"
+        as_json = [] if "down" in arguments else ["--json"]
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments, "--state-dir", str(self.state_dir), *as_json],
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, (done.stdout, done.stderr, self.log())
+        return json.loads(done.stdout) if as_json and done.stdout else done.returncode
+
+    def rollout(self, *arguments: str, check: bool = True) -> Any:
+        return self.run("rollout", *arguments, check=check)
+
+    def start(self, version: str, *options: str) -> Any:
+        return self.rollout("start", version, "--plan", str(self.folder / "quick.yaml"), *options)
+
+    def status(self) -> dict[str, Any] | None:
+        try:
+            answer = httpx.get(
+                f"http://127.0.0.1:{self.api_port}/api/status", timeout=5, trust_env=False
+            )
+        except httpx.HTTPError:
+            return None
+        return answer.json() if answer.is_success else None
+
+    def until(self, fact: Callable[[], object], seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while not fact():
+            assert time.monotonic() < deadline, f"not in {seconds} s: {self.status()}\n{self.log()}"
+            assert self._controller is None or self._controller.poll() is None, self.log()
+            time.sleep(0.1)
+
+    def until_phase(self, *phases: str) -> None:
+        self.until(lambda: (self.status() or {}).get("rollout", {}).get("phase") in phases)
+
+    def until_settled(self) -> None:
+        """All wanted nodes are healthy, and nothing else runs."""
+
+        def settled() -> bool:
+            status = self.status()
+            if status is None or status["alarm"] is not None:
+                return False
+            nodes = [node for pool in status["pools"].values() for node in pool["nodes"]]
+            healthy = all(node["health"] == "healthy" for node in nodes)
+            return bool(nodes) and healthy and len(self.node_pids()) == len(nodes)
+
+        self.until(settled)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs for this state folder."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            ours = any(str(self.state_dir) in word for word in process.info["cmdline"] or [])
+            if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+    def node_pids(self) -> dict[str, int]:
+        """Process ids by node name (process runtime)."""
+        found = {}
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                command = process.cmdline()
+                if "asr_node" in command:
+                    found[command[command.index("--name") + 1]] = process.pid
+        return found
+
+    def kill_node(self, name: str) -> None:
+        os.kill(self.node_pids()[name], signal.SIGKILL)
+
+    def transcribe(self, **headers: str) -> httpx.Response:
+        with CLIP.open("rb") as audio:
+            return httpx.post(
+                f"{self.router_url}/v1/audio/transcriptions",
+                files={"file": ("clip.ogg", audio)},
+                data={"model": "whisper-1"},
+                headers=headers,
+                timeout=60,
+                trust_env=False,
+            )
+
+    @contextlib.contextmanager
+    def load(self, clients: int = 4) -> Iterator[Load]:
+        """Keep-alive clients that send real audio until the block ends; they never retry."""
+        made = Load(self.router_url, clients)
+        made.begin()
+        try:
+            yield made
+        finally:
+            made.end()
+
+    def folder_state(self) -> StateFolder:
+        return StateFolder(self.state_dir)
+
+
+@dataclass
+class Answer:
+    began: float  # seconds since the epoch
+    ended: float
+    status: int | None
+    version: str
+    node: str
+
+
+class Load:
+    """Clients in threads, each with a sticky key and a kept connection."""
+
+    def __init__(self, url: str, clients: int) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(n,)) for n in range(clients)]
+        self.answers: list[Answer] = []
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def failed(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status != 200]
+
+    def _work(self, number: int) -> None:
+        audio = CLIP.read_bytes()
+        with httpx.Client(trust_env=False, timeout=120) as client:
+            while not self._stop.is_set():
+                self.answers.append(self._send(client, number, audio))
+                self._stop.wait(0.05)
+
+    def _send(self, client: httpx.Client, number: int, audio: bytes) -> Answer:
+        began = time.time()
+        try:
+            answer = client.post(
+                f"{self._url}/v1/audio/transcriptions",
+                files={"file": ("clip.ogg", audio)},
+                data={"model": "whisper-1"},
+                headers={"X-API-Key": f"client-{number}"},
+            )
+        except httpx.HTTPError as error:
+            return Answer(began, time.time(), None, repr(error), "")
+        headers = answer.headers
+        return Answer(
+            began, time.time(), answer.status_code,
+            headers.get("x-asr-version", ""), headers.get("x-asr-node", ""),
+        )  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
