@@ -9,16 +9,23 @@ RUN python3 -m venv --without-pip /opt/venv \
  && PYTHONPATH="$(echo /wheels/pip-*.whl)" /opt/venv/bin/python -m pip install \
         --no-index --no-deps --no-cache-dir --disable-pip-version-check \
         $(ls /wheels/*.whl | grep -v /pip-)
+
+FROM packages AS project
 COPY dist /dist
 RUN PYTHONPATH="$(echo /wheels/pip-*.whl)" /opt/venv/bin/python -m pip install \
-        --no-index --no-deps --no-cache-dir --disable-pip-version-check /dist/*.whl
+        --no-index --no-deps --no-cache-dir --disable-pip-version-check --target /app /dist/*.whl
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="asr-rollout controller"
-COPY --from=packages /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
-# Whoever may use the Docker socket is root on the host anyway; compose.yaml says which user.
 RUN echo 'asr:x:10001:10001::/tmp:/usr/sbin/nologin' >>/etc/passwd \
  && echo 'asr:x:10001:' >>/etc/group
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=project /app /app
+ENV PATH=/app/bin:/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+# Whoever may use the Docker socket is root on the host anyway; compose.yaml says which user.
 USER asr
 ENTRYPOINT ["rollout"]

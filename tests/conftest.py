@@ -23,11 +23,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @cache
 def _no_docker() -> str | None:
-    async def ask() -> str | None:
-        runtime = DockerRuntime(DockerSettings(service="test", state_dir=Path("none")))
-        try:
-            return await runtime.missing()
-        finally:
-            await runtime.close()
-
-    return asyncio.run(ask())
+    settings = DockerSettings(service="test", state_dir=Path("none"))
+    return asyncio.run(DockerRuntime(settings).missing())

@@ -50,6 +50,8 @@ class DockerRuntime:
                 await self._engine.call(f"use {image}", _check_image, image)
         except RuntimeUnavailable as error:
             return str(error)
+        finally:
+            await self._engine.close()  # until the next call: who asks may not use us
         return None
 
     async def observe(self) -> tuple[ObservedNode, ...]:

@@ -78,9 +78,10 @@ class DockerLauncher:
                 self._engine.run("stop the router", self._signal, signal)
                 self._wait_until_ended(seconds)
         self._engine.run("remove the router", self._remove)
+        self.close()
 
     def close(self) -> None:
-        """Release the connection; nginx keeps running."""
+        """Release the connection, until the next call; nginx keeps running."""
         self._engine.close_now()
 
     def _is_serving(self) -> bool:
