@@ -34,7 +34,7 @@ class Running:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not reached():  # noqa: ASYNC110 - the node's state is no event
+            while not reached():
                 await asyncio.sleep(0.005)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
