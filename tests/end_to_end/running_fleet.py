@@ -38,8 +38,14 @@ eval_sets: "{root}/eval_sets"
 """
 NO_GATES = """
 steps:
-  - {percent: 50}
-  - {percent: 100}
+  - {percent: 50, hold: 0s}
+  - {percent: 100, hold: 0s}
+"""
+HELD = """
+steps:
+  - {percent: 20, hold: 1h}
+  - {percent: 50, hold: 0s}
+  - {percent: 100, hold: 0s}
 """
 
 
@@ -71,6 +77,7 @@ class RunningFleet:
             )
         )
         (self.folder / "quick.yaml").write_text(NO_GATES)
+        (self.folder / "held.yaml").write_text(HELD)
         with (self.folder / "controller.log").open("ab") as log:
             self._controller = subprocess.Popen(
                 [sys.executable, "-m", "controller.cli", "up", "--fleet",
@@ -93,7 +100,7 @@ class RunningFleet:
 
     def down(self) -> None:
         try:
-            self.run("rollout", "down", check=False)
+            self.run("rollout", "down", check=False, as_json=False)
             if self._controller is not None:
                 self._controller.wait(60)
         finally:
@@ -109,22 +116,25 @@ class RunningFleet:
     def log(self) -> str:
         return (self.folder / "controller.log").read_text(errors="replace")[-3000:]
 
-    def run(self, command: str, *arguments: str, check: bool = True) -> Any:
-        """A command of ours with --json (but for those that have none)."""
+    def run(self, command: str, *arguments: str, check: bool = True, as_json: bool = True) -> Any:
+        """What a command of ours prints as JSON; without, its exit status."""
         module = "controller.rollback" if command == "rollback" else "controller.cli"
-        as_json = [] if "down" in arguments else ["--json"]
+        options = ["--state-dir", str(self.state_dir), *(["--json"] if as_json else [])]
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments, "--state-dir", str(self.state_dir), *as_json],
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+            [sys.executable, "-m", module, *arguments, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         assert not check or done.returncode == 0, (done.stdout, done.stderr, self.log())
-        return json.loads(done.stdout) if as_json and done.stdout else done.returncode
+        return json.loads(done.stdout) if as_json else done.returncode
 
     def rollout(self, *arguments: str, check: bool = True) -> Any:
         return self.run("rollout", *arguments, check=check)
 
-    def start(self, version: str, *options: str) -> Any:
-        return self.rollout("start", version, "--plan", str(self.folder / "quick.yaml"), *options)
+    def start(self, version: str, plan: str = "quick") -> Any:
+        return self.rollout("start", version, "--plan", str(self.folder / f"{plan}.yaml"))
 
     def status(self) -> dict[str, Any] | None:
         try:
@@ -135,11 +145,19 @@ class RunningFleet:
             return None
         return answer.json() if answer.is_success else None
 
-    def until(self, fact: Callable[[], object], seconds: float = 90) -> None:
+    def until(self, fact: Callable[[], object], seconds: float = 120) -> None:
+        """Wait for a fact while the controller lives."""
+
+        def fact_or_dead() -> object:
+            assert self._controller is None or self._controller.poll() is None, self.log()
+            return fact()
+
+        self.until_without_controller(fact_or_dead, seconds)
+
+    def until_without_controller(self, fact: Callable[[], object], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not fact():
             assert time.monotonic() < deadline, f"not in {seconds} s: {self.status()}\n{self.log()}"
-            assert self._controller is None or self._controller.poll() is None, self.log()
             time.sleep(0.1)
 
     def until_phase(self, *phases: str) -> None:

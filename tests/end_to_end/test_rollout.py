@@ -1,0 +1,88 @@
+"""A rollout across real processes: controller, nginx, nodes with real models, real audio."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.end_to_end.running_fleet import RunningFleet
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(400)]
+
+
+def test_promotion_a_killed_node_and_rollback_lose_no_request(fleet: RunningFleet) -> None:
+    with fleet.load() as load:
+        fleet.start("v2")
+        fleet.until_phase("waiting")
+        fleet.rollout("promote")
+        fleet.until_phase("promoted")
+        fleet.until_settled()
+        fleet.kill_node("v2-1")
+        fleet.until(lambda: "v2-1" in fleet.node_pids())
+        fleet.until_settled()
+        fleet.run("rollback")
+        answered = len(load.answers)
+        fleet.until(lambda: len(load.answers) > answered + 20)
+    assert load.failed == []
+    assert {answer.version for answer in load.answers} == {"v1", "v2"}
+    assert {answer.version for answer in load.answers[answered + 5 :]} == {"v1"}
+    fleet.until_settled()
+
+
+def test_a_version_that_was_rolled_back_asks_for_force(fleet: RunningFleet) -> None:
+    refused = fleet.rollout("start", "v2", check=False)
+    assert "--force" in refused["error"]
+
+
+def test_a_cookie_opts_in_and_out_while_a_rollout_runs(fleet: RunningFleet) -> None:
+    fleet.start("v3")
+    fleet.until_phase("waiting")
+    fleet.until(lambda: (fleet.status() or {})["router"]["percent"]["canary"] == 50)
+    assert fleet.transcribe(Cookie="ABTEST_v3=1").headers["x-asr-version"] == "v3"
+    assert fleet.transcribe(Cookie="ABTEST_v3=0").headers["x-asr-version"] == "v1"
+    fleet.rollout("abort")
+    assert fleet.transcribe(Cookie="ABTEST_v3=1").headers["x-asr-version"] == "v1"
+    fleet.until_settled()
+
+
+def test_a_canary_that_is_still_loading_is_given_up_by_rollback(fleet: RunningFleet) -> None:
+    fleet.rollout("start", "v3", "--plan", str(fleet.folder / "quick.yaml"), "--force", check=False)
+    fleet.until(lambda: "v3-1" in fleet.node_pids())
+    fleet.run("rollback")
+    assert fleet.status()["router"]["percent"] == {"stable": 100, "canary": 0}
+    fleet.until_settled()
+    assert "v3-1" not in fleet.node_pids()
+
+
+def test_the_status_has_what_other_tools_rely_on(fleet: RunningFleet) -> None:
+    status = fleet.rollout("status")
+    assert {"url", "generation", "percent"} <= status["router"].keys()
+    assert {"stable", "canary", "backup"} <= status["pools"].keys()
+    node = status["pools"]["stable"]["nodes"][0]
+    assert {"name", "url", "health", "device", "started_at"} <= node.keys()
+    assert {"id", "version", "plan", "phase", "step", "percent", "reason", "next_action",
+            "verdicts"} <= status["rollout"].keys()  # fmt: skip
+
+
+def test_a_command_without_the_token_is_refused(fleet: RunningFleet) -> None:
+    url = f"http://127.0.0.1:{fleet.api_port}/api/rollback"
+    answer = httpx.post(url, json={}, trust_env=False)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_another_site_s_name_for_loopback_is_refused(fleet: RunningFleet) -> None:
+    url = f"http://127.0.0.1:{fleet.api_port}/api/status"
+    answer = httpx.get(url, headers={"Host": "evil.example"}, trust_env=False)
+    assert answer.status_code == 403
+
+
+def test_the_page_shows_the_state(fleet: RunningFleet) -> None:
+    page = httpx.get(f"http://127.0.0.1:{fleet.api_port}/", trust_env=False)
+    assert "v1 serves all traffic" in page.text
+
+
+def test_a_second_controller_on_the_folder_is_refused(fleet: RunningFleet) -> None:
+    arguments = ["up", "--fleet", str(fleet.folder / "fleet.yaml")]
+    assert fleet.run("rollout", *arguments, check=False, as_json=False) == 1
+    assert fleet.status() is not None
