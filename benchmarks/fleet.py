@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self
 import httpx
 import yaml
 
-from benchmarks.leftovers import Watch, containers_left
+from benchmarks.leftovers import Watch, containers_left, kill_container, kill_process
 from controller.client import Client
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -43,6 +43,7 @@ class BenchFleet:
         self.service = f"bench-{os.getpid()}"
         self.log_path = self.folder / "controller.log"
         self.kept = False
+        self._stopped = False
         self._api_port, self._router_port = _free_port(), _free_port()
         self._watch = Watch(self.folder)
         self._controller: subprocess.Popen[bytes] | None = None
@@ -56,12 +57,7 @@ class BenchFleet:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if self.kept and error is None:
             return
         left = self.stop()
@@ -119,6 +115,9 @@ class BenchFleet:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _stop(self) -> list[str]:
+        if self._stopped:
+            return []
+        self._stopped = True
         self._watch.look()
         self._end_controller()
         left = self._leftovers()
@@ -211,6 +210,22 @@ class BenchFleet:
         script = Path(sys.executable).with_name("rollback")
         start = [str(script)] if script.exists() else [sys.executable, "-m", "controller.rollback"]
         return [*start, "--state-dir", str(self.state_dir)]
+
+    def rollback(self) -> str:
+        """Run `rollback`; what it said."""
+        done = subprocess.run(
+            self.rollback_command(), capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode:
+            raise FleetFailed(f"`rollback` ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def kill_node(self, name: str) -> None:
+        """SIGKILL, behind the controller's back."""
+        if self.runtime == "docker":
+            kill_container(self.service, name)
+        else:
+            kill_process(self.state_dir, name)
 
     def _cli(self, arguments: list[str], timeout_seconds: float) -> str:
         command = [sys.executable, "-m", "controller.cli", *arguments]

@@ -1,4 +1,5 @@
-"""Whether anything of a fleet is left: processes that belong to its folder, and containers."""
+"""The processes and containers of a fleet, as the operating system and Docker see them: to kill
+one, and to see at the end that none is left."""
 
 from __future__ import annotations
 
@@ -71,5 +72,26 @@ def containers_left(service: str) -> list[str]:
     try:
         wanted = {"label": f"{label('service')}={service}"}
         return [container.name for container in client.containers.list(all=True, filters=wanted)]
+    finally:
+        client.close()
+
+
+def kill_process(state_dir: Path, node: str) -> None:
+    """SIGKILL to the node's process, known by its command line."""
+    data_dir = str(state_dir / "nodes" / node)
+    for process in psutil.process_iter(["cmdline"]):
+        if data_dir in (process.info["cmdline"] or ()):
+            process.kill()
+            return
+    raise LookupError(f"no process of node {node} runs")
+
+
+def kill_container(service: str, node: str) -> None:
+    """SIGKILL to the node's container, known by its labels."""
+    client = DockerClient.from_env()
+    try:
+        labels = [f"{label('service')}={service}", f"{label('node')}={node}"]
+        [container] = client.containers.list(filters={"label": labels})
+        container.kill()
     finally:
         client.close()
