@@ -15,7 +15,7 @@ from typing import Final
 from asr_node import log
 from asr_node.data_dir import held
 from asr_node.errors import StartRefused
-from asr_node.model_folder import SILERO, check_model_folder, local_folder
+from asr_node.model_folder import SILERO, check_model_folder, local_folder, silero_folder
 from asr_node.settings import DEVICE, NAME, Settings
 
 BACKLOG: Final = 2048
@@ -58,7 +58,10 @@ def read_arguments(arguments: Sequence[str] | None) -> Settings:
 def check_models(settings: Settings) -> None:
     """Everything about model folders that can be known before the start."""
     for role, source in settings.sources().items():
-        folder = None if source in SILERO else local_folder(source)
+        if source in SILERO:
+            silero_folder()
+            continue
+        folder = local_folder(source)
         if folder is not None:
             check_model_folder(folder)
         if role == "model" and folder is not None and settings.revision is not None:

@@ -8,7 +8,6 @@ much longer than 30 s. With one, AutoModel cuts the audio into segments.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import re
@@ -23,7 +22,7 @@ import numpy as np
 
 from asr_node.errors import LoadFailed
 from asr_node.log import event
-from asr_node.model_folder import SILERO, check_model_folder, local_folder
+from asr_node.model_folder import SILERO, check_model_folder, local_folder, silero_folder
 from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples, Transcript
 from asr_node.settings import Settings
 
@@ -66,7 +65,7 @@ class FunASREngine:
 
     def _folder(self, role: str, source: str) -> Path:
         if source in SILERO:
-            return _silero_folder()
+            return silero_folder()
         folder = local_folder(source)
         if folder is None:
             folder = _download(source, self._settings.revision if role == "model" else None)
@@ -188,11 +187,3 @@ def _download(source: str, revision: str | None) -> Path:
             return Path(get_or_download_model_dir(hub_id, revision or "master"))
     except Exception as error:
         raise LoadFailed(f"{source} is no folder here, and the hub refused it: {error}") from error
-
-
-def _silero_folder() -> Path:
-    """Its weights are inside the Python package."""
-    spec = importlib.util.find_spec("silero_vad")
-    if spec is None or spec.origin is None:
-        raise LoadFailed("the VAD model silero-vad needs its package: pip install silero-vad")
-    return Path(spec.origin).parent / "data"

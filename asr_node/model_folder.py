@@ -6,6 +6,7 @@ weights, a missing frontend_conf gives empty text. So a folder is checked before
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,17 @@ def local_folder(source: str) -> Path | None:
     if spelled_as_path or ("/" in source and path.parent.is_dir()):
         raise _refused(path, "there is no such folder")
     return None
+
+
+def silero_folder() -> Path:
+    """The weights of silero-vad are inside its Python package. Raises StartRefused."""
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or spec.origin is None:
+        raise StartRefused(
+            "--vad-model silero-vad needs its package; nothing was started. "
+            "Mend it with: pip install silero-vad"
+        )
+    return Path(spec.origin).parent / "data"
 
 
 def check_model_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_a_broken_vad_model_is_refused_too(model: Path, tmp_path: Path) -> None:
     status, said = asr_node(*usual(model, "--vad-model", tmp_path / "vad"))
     assert status == 1
     assert "vad" in said
+
+
+@pytest.mark.skipif(find_spec("silero_vad") is not None, reason="silero-vad is installed")
+def test_silero_without_its_package_is_refused(model: Path) -> None:
+    status, said = asr_node(*usual(model, "--vad-model", "silero-vad"))
+    assert status == 1
+    assert "pip install silero-vad" in said
 
 
 def test_a_port_in_use_is_refused(model: Path, taken_port: int) -> None:
