@@ -16,7 +16,7 @@ import uvicorn
 
 from controller.adapters.state_folder import ControllerAddress, StateFolder
 from controller.api.app import create_app
-from controller.api.service import build_service
+from controller.api.service import Service, build_service
 from controller.core.errors import Refused
 from controller.settings import RuntimeChoice, Settings
 
@@ -34,6 +34,7 @@ def serve(settings: Settings) -> None:
     check_port_is_free(settings.host, settings.port, "the API", "--port")
     server = _Server(settings)
     app = create_app(settings, server.finish)
+    check_router_port(app.state.service)
     folder.write_address(
         ControllerAddress(
             url=api_url(settings),
@@ -44,6 +45,13 @@ def serve(settings: Settings) -> None:
     )
     server.run(app)
     folder.unlock()
+
+
+def check_router_port(service: Service) -> None:
+    """Raise Refused where another program has the router's port; our own router may run."""
+    if not service.parts.launcher.is_running():
+        router = service.fleet.router
+        check_port_is_free(router.host, router.port, "the router", "router.port in fleet.yaml")
 
 
 class _Server:

@@ -11,7 +11,8 @@ from controller.core.errors import ControllerError, NotFound
 from controller.core.plan import ErrorRateGate
 from controller.core.scoring import Score, align
 from controller.core.verdict import judge
-from controller.engine.gates import Evaluator, total
+from controller.engine.gates import total
+from controller.engine.loop import Loop
 
 _WORST: Final = 10
 _MEASURES: Final = ("cer", "wer")
@@ -26,12 +27,15 @@ class _Run:
 class Evaluations:
     """Runs evaluations in the background; results are kept until the controller ends."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
         self._runs: list[_Run] = []
 
     async def begin(self, versions: Sequence[str], eval_sets: Sequence[str]) -> int:
-        """The number under which `result` knows it."""
+        """The number under which `result` knows it. Raises NotFound for an unknown version."""
+        for version in versions:
+            if version not in self._loop.versions:
+                raise NotFound(f"there is no version {version!r}; nothing was evaluated")
         number = len(self._runs)
         task = asyncio.create_task(self._run(number, versions, eval_sets))
         self._runs.append(_Run(task))
@@ -59,7 +63,9 @@ class Evaluations:
 
         scores = []
         for version in versions:
-            found = await self._evaluator.transcripts(version, eval_sets, progress)
+            self._runs[number].progress = f"{version} gets a node"
+            async with self._loop.evaluated(version):
+                found = await self._loop.evaluator.transcripts(version, eval_sets, progress)
             scores.append(await asyncio.to_thread(total, found))
         return await asyncio.to_thread(_report, versions, scores)
 

@@ -11,6 +11,7 @@ from controller.adapters.docker.runtime import DockerRuntime
 from controller.adapters.docker.settings import DockerSettings
 from controller.adapters.fleet_file import FleetFile
 from controller.adapters.nginx.docker_launcher import DockerLauncher
+from controller.adapters.nginx.launcher import Launcher
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.settings import RouterSettings
@@ -30,6 +31,7 @@ class RuntimeParts:
 
     runtime: Runtime
     router: NginxRouter
+    launcher: Launcher
 
     async def tear_down(self) -> None:
         """Stop the router first, so that its last requests still find their nodes."""
@@ -61,9 +63,9 @@ def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
             f"the process runtime needs packages that are not installed: {', '.join(missing)}; "
             f"nothing was started. `pip install 'asr-rollout[node]'` installs them"
         )
-    settings = _router_settings(fleet, folder)
-    router = NginxRouter(settings, ProcessLauncher(folder.router_dir))
-    return RuntimeParts(ProcessRuntime(folder.path), router)
+    launcher = ProcessLauncher(folder.router_dir)
+    router = NginxRouter(_router_settings(fleet, folder), launcher)
+    return RuntimeParts(ProcessRuntime(folder.path), router, launcher)
 
 
 def _docker_runtime(fleet: FleetFile, folder: StateFolder) -> DockerRuntime:
@@ -76,7 +78,7 @@ def _docker_parts(fleet: FleetFile, folder: StateFolder, runtime: DockerRuntime)
     docker = DockerSettings(fleet.config.service, folder.path)
     settings = replace(_router_settings(fleet, folder), bind_host="0.0.0.0")  # noqa: S104
     launcher = DockerLauncher(docker, folder.router_dir, host, port)
-    return RuntimeParts(runtime, NginxRouter(settings, launcher))
+    return RuntimeParts(runtime, NginxRouter(settings, launcher), launcher)
 
 
 def _router_settings(fleet: FleetFile, folder: StateFolder) -> RouterSettings:

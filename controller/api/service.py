@@ -59,7 +59,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.traffic = Traffic(self._node_at)
-        self.evaluations = Evaluations(self.loop.evaluator)
+        self.evaluations = Evaluations(self.loop)
         self._access_log = AccessLogReader(self.folder.router_dir / "access.log")
 
     def status(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class WantedNode:
     name: str
     version: str
     pool: Pool
+    routed: bool = True  # False: only evaluated, never behind the router
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,14 @@ def desired(
     views: Mapping[str, NodeView],
     serving: Routing | None,
     loaded: Membership | None,
+    evaluated: Iterable[str] = (),
 ) -> Desired:
     """The whole of what should be. `serving` and `loaded` are what the router has now (None
-    before its first load); they matter where the new nodes are not ready yet."""
+    before its first load); they matter where the new nodes are not ready yet. `evaluated`
+    versions need a node without traffic."""
     active = rollout if rollout is not None and not rollout.ended else None
     main = _main_version(config, fleet, views, serving)
-    nodes = _wanted(config, fleet, active, main, views)
+    nodes = _wanted(config, fleet, active, main, views, evaluated)
     membership = _membership(nodes, views)
     if not membership.groups and loaded is not None and loaded.groups:
         # Fail static: nobody known to be healthy means that we may be the ones who are wrong.
@@ -119,6 +122,7 @@ def _wanted(
     active: Rollout | None,
     main: str,
     views: Mapping[str, NodeView],
+    evaluated: Iterable[str],
 ) -> tuple[WantedNode, ...]:
     count = config.stable_nodes
     wanted = _of(fleet.stable, count, Pool.STABLE)
@@ -130,6 +134,7 @@ def _wanted(
     if fleet.retired is not None:
         wanted += _of(fleet.retired, count, Pool.RETIRED)
     wanted += _backup(config, fleet, views)
+    wanted += [WantedNode(f"{v}-1", v, Pool.CANARY, routed=False) for v in sorted(evaluated)]
     return tuple({node.name: node for node in reversed(wanted)}.values())[::-1]
 
 
@@ -158,7 +163,7 @@ def _membership(nodes: Iterable[WantedNode], views: Mapping[str, NodeView]) -> M
     groups: dict[str, list[Endpoint]] = {}
     for node in nodes:
         view = views.get(node.name)
-        if view is not None and view.ready and view.address is not None:
+        if node.routed and view is not None and view.ready and view.address is not None:
             name = BACKUP_GROUP if node.pool is Pool.BACKUP else node.version
             groups.setdefault(name, []).append(Endpoint(node.name, view.address))
     return Membership(

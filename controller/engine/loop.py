@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import datetime
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.core.desired import Desired, NodeView, desired, is_backup
-from controller.core.errors import Refused, RouterUnavailable
+from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.health import NodeHealth
 from controller.core.rollout import Facts, Phase, Rollout, advance
@@ -26,6 +28,7 @@ from controller.engine.prober import Prober
 from controller.engine.records import Command, Event, Intent, Outcome
 
 log = logging.getLogger(__name__)
+_EVALUATION_START_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class _Memory:
     alarm: str | None = None
     tick_seconds: float = 0.0
     progress: str = ""
+    evaluated: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 class Loop:
@@ -119,6 +123,29 @@ class Loop:
         if digest is not None:
             self.memory.digests[version.name] = digest
 
+    @contextlib.asynccontextmanager
+    async def evaluated(self, version: str) -> AsyncIterator[None]:
+        """Have at least one node of `version` ready, without traffic where it has none yet.
+
+        Raises NodeUnavailable where there is none in time."""
+        self.memory.evaluated[version] += 1
+        self.wake()
+        try:
+            async with asyncio.timeout(_EVALUATION_START_SECONDS):
+                while not self.addresses(version):
+                    if problem := self.keeper.problem(version):
+                        raise NodeUnavailable(f"{version} cannot be evaluated: {problem}")
+                    await self.changed(timeout_seconds=1.0)
+            yield
+        except TimeoutError as error:
+            raise NodeUnavailable(
+                f"{version} cannot be evaluated: no node of it was ready within "
+                f"{_EVALUATION_START_SECONDS:g} s; traffic is as it was"
+            ) from error
+        finally:
+            self.memory.evaluated[version] -= 1
+            self.wake()
+
     def addresses(self, version: str) -> list[str]:
         """The ready nodes of a version that are not the backup."""
         return [
@@ -138,7 +165,13 @@ class Loop:
     def desired(self) -> Desired:
         router = self._ports.router.state()
         return desired(
-            self.config, self.fleet, self.rollout, self.views(), router.routing, router.loaded
+            self.config,
+            self.fleet,
+            self.rollout,
+            self.views(),
+            router.routing,
+            router.loaded,
+            {version for version, users in self.memory.evaluated.items() if users},
         )
 
     # -- running --------------------------------------------------------------------------

@@ -135,3 +135,10 @@ def test_a_retired_version_that_comes_back_as_canary_uses_its_warm_nodes() -> No
     found = plan(fleet=fleet, rollout=a_rollout())
     assert names(found, Pool.CANARY) == ["v2-1"]
     assert names(found, Pool.RETIRED) == ["v2-2"]
+
+
+def test_an_evaluated_version_has_a_node_that_is_never_behind_the_router() -> None:
+    views = {name: view(name) for name in ("v1-1", "v1-2", "v3-1")}
+    found = desired(CONFIG, Fleet("v1"), None, views, Routing("v1"), None, evaluated={"v3"})
+    assert found.wants("v3-1")
+    assert found.membership.group("v3") is None
