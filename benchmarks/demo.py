@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from benchmarks.demo_report import Report
-from benchmarks.fleet import BenchFleet, FleetFailed, end_like_ctrl_c
+from benchmarks.fleet import ENDED, BenchFleet, FleetFailed, end_like_ctrl_c
 from benchmarks.load_process import LoadProcess
 from benchmarks.narrator import Narrator
 from benchmarks.records import Record, summary
@@ -159,15 +159,8 @@ class Story:
         self._took("promote → 100 % and stable (with 3 s of hold)", began)
 
     def _wait_for_share(self, what: str, began: float, percent: float) -> None:
-        self._fleet.wait_until(
-            f"{percent:g} % flow", lambda: self._share_or_end(percent), _STEP_SECONDS, 0.05
-        )
+        self._fleet.wait_for_share(percent)
         self._took(what, began)
-
-    def _share_or_end(self, percent: float) -> bool:
-        if self._has_ended():
-            raise FleetFailed(f"the rollout ended: {self._fleet.rollout()['reason']}")
-        return self._fleet.canary_percent() == percent
 
     def _follow_gates(self) -> None:
         """Until the gates are measured and judged; says how far it is now and then."""
@@ -258,7 +251,7 @@ class Story:
         return bool(self._fleet.rollout()["phase"] == "waiting")
 
     def _has_ended(self) -> bool:
-        return self._fleet.rollout()["phase"] in {"promoted", "rolled_back", "aborted"}
+        return self._fleet.rollout()["phase"] in ENDED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

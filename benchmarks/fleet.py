@@ -11,21 +11,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import httpx
 import yaml
 
-from benchmarks.leftovers import Watch, containers_left, kill_container, kill_process
+from benchmarks.machine import Watch, containers_left, kill_container, kill_process
 from controller.client import Client
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 Runtime = Literal["process", "docker"]
+ENDED: Final = frozenset({"promoted", "rolled_back", "aborted"})
 _READY_SECONDS: Final = 180.0
 _DOWN_SECONDS: Final = 90.0
-_VERSIONS: Final = ("v1", "v2", "v3")
+_STEP_SECONDS: Final = 240.0
+VERSIONS: Final = {"v1": "demo-v1", "v2": "demo-v2", "v3": "demo-v3"}
 
 
 class FleetFailed(Exception):
@@ -35,8 +37,14 @@ class FleetFailed(Exception):
 class BenchFleet:
     """`with BenchFleet("process") as fleet: …` starts everything, and stops it in any case."""
 
-    def __init__(self, runtime: Runtime, plans: dict[str, dict[str, Any]]) -> None:
-        """`plans` by name: what `rollout start --plan NAME` can ask for."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        plans: Mapping[str, Mapping[str, Any]],
+        versions: Mapping[str, str] = VERSIONS,
+    ) -> None:
+        """`plans` by name: what `rollout start --plan NAME` can ask for. `versions`: the folder
+        in models/ of each; v1 is stable."""
         self.runtime: Runtime = runtime
         self.folder = Path(tempfile.mkdtemp(prefix="asr-rollout-"))
         self.state_dir = self.folder / "state"
@@ -47,7 +55,7 @@ class BenchFleet:
         self._api_port, self._router_port = _free_port(), _free_port()
         self._watch = Watch(self.folder)
         self._controller: subprocess.Popen[bytes] | None = None
-        self._write_files(plans)
+        self._write_files(plans, versions)
 
     def __enter__(self) -> Self:
         try:
@@ -189,6 +197,17 @@ class BenchFleet:
                 )
             time.sleep(poll)
 
+    def wait_for_share(self, percent: float) -> None:
+        """Until the router gives the canary `percent` of the traffic."""
+
+        def flows() -> bool:
+            rollout = self.rollout()
+            if rollout["phase"] in ENDED:
+                raise FleetFailed(f"rollout {rollout['id']} ended: {rollout['reason']}")
+            return self.canary_percent() == percent
+
+        self.wait_until(f"{percent:g} % flow", flows, _STEP_SECONDS, 0.05)
+
     def last_words(self, lines: int = 8) -> str:
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         return "\n".join(text.strip().splitlines()[-lines:])
@@ -242,16 +261,21 @@ class BenchFleet:
 
     # -- its files ------------------------------------------------------------------------
 
-    def _write_files(self, plans: dict[str, dict[str, Any]]) -> None:
+    def _write_files(
+        self, plans: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]
+    ) -> None:
         (self.folder / "rollouts").mkdir()
         for name, plan in plans.items():
-            self._write_yaml(f"rollouts/{name}.yaml", plan)
+            self._write_yaml(f"rollouts/{name}.yaml", dict(plan))
         self._write_yaml(
             "fleet.yaml",
             {
                 "service": self.service,
                 "runtime": self.runtime,
-                "versions": {v: {"model": str(ROOT / f"models/demo-{v}")} for v in _VERSIONS},
+                "versions": {
+                    name: {"model": str(ROOT / "models" / folder)}
+                    for name, folder in versions.items()
+                },
                 "pools": {
                     "stable": {"version": "v1", "nodes": 2},
                     "backup": {"nodes": 1},
