@@ -14,7 +14,7 @@ from docker.errors import APIError, NotFound
 
 from controller.adapters.docker.containers import LIVE, remove, unless_gone
 from controller.adapters.docker.engine import Engine, is_conflict
-from controller.adapters.docker.network import create_network, remove_unused_network
+from controller.adapters.docker.network import remove_unused_network, service_network
 from controller.adapters.docker.node_container import (
     ROLE,
     data_folder,
@@ -115,16 +115,17 @@ class DockerRuntime:
 
     def _create(self, client: Any, spec: NodeSpec) -> Any:
         """The new container, or None where another was faster."""
-        self._prepare(client, spec)
+        self._prepare(spec)
         try:
-            return client.containers.create(**node_container(spec, self._settings))
+            with service_network(client, self._settings):
+                return client.containers.create(**node_container(spec, self._settings))
         except APIError as error:
             if is_conflict(error):
                 self._refuse_foreign(client, spec.name)
                 return None
             raise
 
-    def _prepare(self, client: Any, spec: NodeSpec) -> None:
+    def _prepare(self, spec: NodeSpec) -> None:
         try:
             check_models(spec.version, f"cannot start node {spec.name}")
         except Refused as error:
@@ -132,7 +133,6 @@ class DockerRuntime:
         make_folder(data_folder(self._settings, spec.name))
         if uses_hub(spec.version):
             make_folder(hub_folder(self._settings))
-        create_network(client, self._settings)
 
     def _refuse_foreign(self, client: Any, name: str) -> None:
         full_name = self._settings.container_name(name)

@@ -16,7 +16,7 @@ from docker.types import Mount
 
 from controller.adapters.docker.containers import remove, unless_gone
 from controller.adapters.docker.engine import Engine
-from controller.adapters.docker.network import create_network, remove_unused_network
+from controller.adapters.docker.network import remove_unused_network, service_network
 from controller.adapters.docker.settings import (
     DockerSettings,
     container_user,
@@ -102,8 +102,8 @@ class DockerLauncher:
             remove(client, container)
         self._remove_sockets()
         make_folder(self._run_dir)
-        create_network(client, self._settings)
-        created = client.containers.create(**self._container())
+        with service_network(client, self._settings):
+            created = client.containers.create(**self._container())
         try:
             created.start()
         except APIError:  # the port is taken, for one

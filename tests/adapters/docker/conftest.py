@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 from docker.client import DockerClient
 from docker.errors import NotFound
-from docker_stand_ins import STAND_IN, RuntimeMaker, SpecMaker, build_stand_ins
 
 from controller.adapters.docker.runtime import DockerRuntime
 from controller.adapters.docker.settings import DockerSettings
 from controller.core.version import Version
 from controller.engine.ports import NodeSpec
+from tests.adapters.docker.docker_stand_ins import (
+    STAND_IN,
+    RuntimeMaker,
+    SpecMaker,
+    build_stand_ins,
+)
 
 
 @pytest.fixture(scope="session")

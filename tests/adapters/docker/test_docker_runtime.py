@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-from docker_stand_ins import DEAF_STAND_IN, RuntimeMaker, SpecMaker, only_node
 
 from controller.adapters.docker.runtime import DockerRuntime
 from controller.core.errors import RuntimeUnavailable
+from tests.adapters.docker.docker_stand_ins import DEAF_STAND_IN, RuntimeMaker, SpecMaker, only_node
 
 pytestmark = pytest.mark.docker
 
