@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -74,10 +77,25 @@ class _Server:
             access_log=False,
             timeout_graceful_shutdown=3,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _QuietServer(config)
         self._server.run()
         if not self._server.started:
             raise Refused("the controller could not start; see the lines above")
+
+
+class _QuietServer(uvicorn.Server):
+    """Ends on a signal like on any other word to end: with exit status 0. uvicorn's own raises
+    the signal again afterwards, which would look like a crash to a supervisor."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def api_url(settings: Settings) -> str:

@@ -180,7 +180,7 @@ class RunningFleet:
         """Everything that runs for this state folder."""
         found = []
         for process in psutil.process_iter(["cmdline", "status"]):
-            ours = any(str(self.state_dir) in word for word in process.info["cmdline"] or [])
+            ours = str(self.state_dir) in " ".join(process.info["cmdline"] or [])
             if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -78,14 +79,12 @@ def done_at(load: object, answered: int) -> float:
     return max(answer.ended for answer in load.answers[:answered])
 
 
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-def test_a_signal_stops_everything(folder: Path, signal_name: str) -> None:
-    import signal
-
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything(folder: Path, number: signal.Signals) -> None:
     alone = RunningFleet(folder, backup_nodes=0)
     alone.up()
     alone.until(lambda: len(alone.node_pids()) == 2)
-    assert alone.interrupt_controller(signal.Signals[signal_name]) == 0
+    assert alone.interrupt_controller(number) == 0
     assert alone.processes() == []
 
 
