@@ -67,7 +67,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
     rounds = {
         loop.heartbeat: _HEARTBEAT_SECONDS,
         loop.observe_round: _OBSERVE_SECONDS,
-        loop.probe_round: loop.config.probes.interval_seconds,
+        loop.observer.probe: loop.config.probes.interval_seconds,
         loop.check_router: 1.0,
         service.read_access_log: 1.0,
         service.rotate_access_log: 60.0,

@@ -66,7 +66,7 @@ class Service:
         return status(self.loop, self.loop.router_state(), self.traffic, self.parts.runtime.name)
 
     def versions_summary(self) -> list[dict[str, Any]]:
-        fleet, digests = self.loop.fleet, self.loop.memory.digests
+        fleet, digests = self.loop.fleet, self.loop.observer.digests
         return [
             {
                 "name": version.name,

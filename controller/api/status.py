@@ -58,13 +58,13 @@ def _pool(loop: Loop, wanted: Desired, pool: Pool) -> dict[str, Any]:
     version = versions[0] if versions else None
     return {
         "version": version,
-        "digest": loop.memory.digests.get(version) if version else None,
+        "digest": loop.observer.digests.get(version) if version else None,
         "nodes": [_node(loop, node.name, node.version) for node in nodes],
     }
 
 
 def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
-    node, health = loop.memory.observed.get(name), loop.prober.health.get(name)
+    node, health = loop.observer.nodes.get(name), loop.observer.health.get(name)
     return {
         "name": name,
         "version": version,

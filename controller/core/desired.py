@@ -7,7 +7,7 @@ ready, and no pool shrinks before the other has the capacity."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from controller.core.fleet import Fleet, FleetConfig
@@ -202,3 +202,16 @@ def _alarm(fleet: Fleet, main: str, membership: Membership) -> str | None:
     if BACKUP_GROUP not in present:
         return "the backup pool has no ready node"
     return None
+
+
+def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None) -> Routing | None:
+    """`wanted`, less what the loaded configuration does not know yet; None: leave it as it is."""
+    known = loaded.group_names() if loaded is not None else frozenset()
+    stable = wanted.stable
+    if stable not in known and serving is not None and serving.stable in known:
+        stable = serving.stable
+    if stable not in known:
+        return None
+    if wanted.canary is not None and wanted.canary not in known:
+        return Routing(stable=stable, sticky=wanted.sticky)
+    return replace(wanted, stable=stable)

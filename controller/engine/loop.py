@@ -11,10 +11,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.core.desired import Desired, NodeView, desired, is_backup
+from controller.core.desired import Desired, desired, servable
 from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
 from controller.core.fleet import Fleet, FleetConfig
-from controller.core.health import NodeHealth
 from controller.core.rollout import Facts, Phase, Rollout, advance
 from controller.core.routing import Membership, Routing
 from controller.core.verdict import Verdict
@@ -23,8 +22,8 @@ from controller.engine.commands import State, carry_out, settle
 from controller.engine.gates import Evaluator, measure
 from controller.engine.jobs import Jobs
 from controller.engine.nodes import NodeKeeper
-from controller.engine.ports import NodeClient, ObservedNode, Router, RouterState, Runtime, Store
-from controller.engine.prober import Prober
+from controller.engine.observer import Observer
+from controller.engine.ports import NodeClient, Router, RouterState, Runtime, Store
 from controller.engine.records import Command, Event, Intent, Outcome
 
 log = logging.getLogger(__name__)
@@ -46,8 +45,6 @@ class Ports:
 class _Memory:
     """What is known only since this controller runs; all of it can be found out again."""
 
-    observed: dict[str, ObservedNode] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
     alarm: str | None = None
     tick_seconds: float = 0.0
@@ -72,11 +69,13 @@ class Loop:
         self._ticked = asyncio.Event()
         self.memory = _Memory()
         self.jobs = Jobs(self.wake)
-        self.prober = Prober(ports.client, config.probes, self.wake)
+        self.observer = Observer(
+            ports.runtime, ports.client, ports.store, config.probes, versions, self.wake
+        )
         self.keeper = NodeKeeper(
             config, versions, ports.runtime, ports.client, self.jobs, self.observe_soon
         )
-        self.evaluator = evaluator(self.addresses, self.memory.digests)
+        self.evaluator = evaluator(self.observer.addresses, self.observer.digests)
         self.fleet = Fleet(stable=config.initial_version)
         self.rollout: Rollout | None = None
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
@@ -90,7 +89,7 @@ class Loop:
 
     def observe_soon(self) -> None:
         """Look at the runtime now instead of at the next round."""
-        self.jobs.ensure("observe", self._observe)
+        self.jobs.ensure("observe", self.observer.look)
 
     async def submit(self, command: Command, arguments: dict[str, object], actor: str) -> Outcome:
         """Accept a command: it is written down, carried out by the next tick, and answered."""
@@ -121,7 +120,7 @@ class Loop:
         """Know a version that was added."""
         self.versions[version.name] = version
         if digest is not None:
-            self.memory.digests[version.name] = digest
+            self.observer.digests[version.name] = digest
 
     @contextlib.asynccontextmanager
     async def evaluated(self, version: str) -> AsyncIterator[None]:
@@ -132,7 +131,7 @@ class Loop:
         self.wake()
         try:
             async with asyncio.timeout(_EVALUATION_START_SECONDS):
-                while not self.addresses(version):
+                while not self.observer.addresses(version):
                     if problem := self.keeper.problem(version):
                         raise NodeUnavailable(f"{version} cannot be evaluated: {problem}")
                     await self.changed(timeout_seconds=1.0)
@@ -146,29 +145,13 @@ class Loop:
             self.memory.evaluated[version] -= 1
             self.wake()
 
-    def addresses(self, version: str) -> list[str]:
-        """The ready nodes of a version that are not the backup."""
-        return [
-            view.address
-            for view in self.views().values()
-            if view.ready and view.version == version and not is_backup(view.name) and view.address
-        ]
-
-    def views(self) -> dict[str, NodeView]:
-        """The nodes as `core.desired` sees them."""
-        health = self.prober.health
-        return {
-            name: NodeView(name, node.version, node.address, self._is_ready(node, health))
-            for name, node in self.memory.observed.items()
-        }
-
     def desired(self) -> Desired:
         router = self._ports.router.state()
         return desired(
             self.config,
             self.fleet,
             self.rollout,
-            self.views(),
+            self.observer.views(),
             router.routing,
             router.loaded,
             {version for version, users in self.memory.evaluated.items() if users},
@@ -179,7 +162,7 @@ class Loop:
     async def begin(self) -> None:
         """Load the state, find the nodes that run, and start or adopt the router."""
         await self._load()
-        await self._observe()
+        await self.observer.look()
         wanted = self.desired()
         await self._ports.router.start(wanted.membership, wanted.routing)
         self.wake()
@@ -194,9 +177,6 @@ class Loop:
             except Exception:  # nothing accepted is lost: the next tick finds it in the store
                 log.exception("tick.failed")
                 self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
-
-    async def probe_round(self) -> None:
-        await self.prober.round(tuple(self.memory.observed.values()))
 
     async def observe_round(self) -> None:
         self.observe_soon()
@@ -215,7 +195,7 @@ class Loop:
     async def tick(self) -> None:
         """One round. Waits for nothing but a transaction and the router's switch."""
         began = time.perf_counter()
-        await self._trust_nodes()
+        await self.observer.trust(self._ports.now())
         outcomes = await self._carry_out_intents()
         await self._advance()
         await self._converge(self.desired())
@@ -230,7 +210,7 @@ class Loop:
 
     async def _load(self) -> None:
         saved = await asyncio.to_thread(self._ports.store.load)
-        self.memory.digests.update(saved.digests)
+        self.observer.digests.update(saved.digests)
         self.rollout = saved.rollout
         if saved.fleet is not None:
             self.fleet = saved.fleet
@@ -238,40 +218,6 @@ class Loop:
             event = self._event("fleet.created", "fleet", f"{self.fleet.stable} is stable")
             await self._save([event], fleet=self.fleet)
         self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
-
-    async def _observe(self) -> None:
-        nodes = await self._ports.runtime.observe()
-        self.memory.observed = {node.name: node for node in nodes}
-        self.prober.follow(nodes)
-
-    def _is_ready(self, node: ObservedNode, health: Mapping[str, NodeHealth]) -> bool:
-        known = health.get(node.name)
-        if known is None or known.instance != node.instance or not known.takes_traffic:
-            return False
-        pinned = self.memory.digests.get(node.version)
-        return node.running and pinned is not None and known.digest == pinned
-
-    async def _trust_nodes(self) -> None:
-        """Pin a version's digest when it is first seen; distrust nodes that have another."""
-        for name, node in sorted(self.memory.observed.items()):
-            health = self.prober.health.get(name)
-            if health is None or health.digest is None or node.version not in self.versions:
-                continue
-            pinned = self.memory.digests.get(node.version)
-            if pinned is None:
-                await self._pin(node.version, health.digest, name)
-            elif pinned != health.digest:
-                self.prober.distrust(
-                    name,
-                    f"it loaded other model files than {node.version} is made of: digest "
-                    f"{health.digest[:12]} instead of {pinned[:12]}",
-                )
-
-    async def _pin(self, version: str, digest: str, node: str) -> None:
-        event = self._event("version.pinned", version, f"digest {digest[:12]} as {node} has it")
-        store = self._ports.store
-        await asyncio.to_thread(store.save_version, self.versions[version], digest, event)
-        self.memory.digests[version] = digest
 
     async def _carry_out_intents(self) -> dict[int, Outcome]:
         intents, self._intents = self._intents, []
@@ -317,19 +263,13 @@ class Loop:
         key = f"gates:{rollout.id}"
         return Facts(
             now=now,
-            canary_ready=len(self.addresses(rollout.version)),
+            canary_ready=len(self.observer.addresses(rollout.version)),
             canary_needed=needed,
-            canary_problem=self._canary_problem(rollout),
+            canary_problem=self.observer.mismatch(rollout.version)
+            or self.keeper.problem(rollout.version),
             verdicts=self.memory.verdicts.get(rollout.id),
             evaluation_problem=None if self.jobs.runs(key) else self.jobs.error(key),
         )
-
-    def _canary_problem(self, rollout: Rollout) -> str | None:
-        for name, node in self.memory.observed.items():
-            health = self.prober.health.get(name)
-            if node.version == rollout.version and health and health.health == "mismatch":
-                return f"{name}: {health.reason}"
-        return self.keeper.problem(rollout.version)
 
     async def _converge(self, wanted: Desired) -> None:
         """Traffic first, then nodes; all that takes time is a job."""
@@ -337,7 +277,7 @@ class Loop:
         router = self._ports.router.state()
         if router.loaded != wanted.membership:
             self._load_router(wanted.membership, wanted.routing)
-        self.keeper.converge(wanted, self.memory.observed, self.prober.health, router.loaded)
+        self.keeper.converge(wanted, self.observer.nodes, self.observer.health, router.loaded)
         self._measure()
         await self._tell_alarm(wanted.alarm)
 
@@ -409,19 +349,6 @@ class Loop:
         handled: tuple[Intent, Outcome] | None = None,
     ) -> None:
         await asyncio.to_thread(self._ports.store.save, events, fleet, rollout, handled)
-
-
-def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None) -> Routing | None:
-    """`wanted`, less what the loaded configuration does not know yet; None: leave it as it is."""
-    known = loaded.group_names() if loaded is not None else frozenset()
-    stable = wanted.stable
-    if stable not in known and serving is not None and serving.stable in known:
-        stable = serving.stable
-    if stable not in known:
-        return None
-    if wanted.canary is not None and wanted.canary not in known:
-        return Routing(stable=stable, sticky=wanted.sticky)
-    return replace(wanted, stable=stable)
 
 
 def _same(before: Rollout | None, after: Rollout | None) -> bool:

@@ -31,8 +31,8 @@ class Driver:
 
     async def round(self) -> None:
         """One round of observation and probes, one tick, and the jobs that it began."""
-        await self.loop._observe()
-        await self.loop.probe_round()
+        await self.loop.observer.look()
+        await self.loop.observer.probe()
         await self.loop.tick()
         await self.jobs()
 
@@ -60,7 +60,7 @@ class Driver:
                 router.routing == wanted.routing
                 and router.loaded == wanted.membership
                 and set(self.world.nodes) == names
-                and all(view.ready for view in loop.views().values())
+                and all(view.ready for view in loop.observer.views().values())
             )
 
         await self.until(settled)

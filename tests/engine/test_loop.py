@@ -98,7 +98,7 @@ async def test_a_node_with_other_model_files_gets_no_traffic(driver: Driver) -> 
         await driver.round()
     group = driver.world.loaded.group("v1")
     assert [endpoint.node for endpoint in group.endpoints] == ["v1-1"]
-    assert driver.loop.prober.health["v1-2"].health == "mismatch"
+    assert driver.loop.observer.health["v1-2"].health == "mismatch"
 
 
 async def test_a_dead_node_is_started_again(driver: Driver) -> None:

@@ -33,11 +33,13 @@ _ERRORS: Final = (
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where nginx finds things, as nginx sees them: `root` is the run_dir, `folder` that of
-    this generation, `socket` the control socket."""
+    this generation, `socket` the control socket. `user` and group of the workers; None leaves
+    them to nginx."""
 
     root: PurePath
     folder: PurePath
     socket: PurePath
+    user: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def _render_config(
         root=str(place.root),
         folder=str(place.folder),
         socket=str(place.socket),
+        user=place.user,
         generation=generation,
         buckets=BUCKETS,
         errors=_ERRORS,

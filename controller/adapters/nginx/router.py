@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import logging
+import os
+import pwd
 import threading
 import time
 from collections.abc import Callable
@@ -126,9 +129,10 @@ class NginxRouter:
     def _place(self, number: int) -> Place:
         """Our paths as nginx sees them."""
         root = self._launcher.config_root
-        own_root = root == self._run_dir
-        socket = self._socket if own_root else root / routing_switch.SOCKET
-        return Place(root, root / self._generations.path(number).relative_to(self._run_dir), socket)
+        folder = root / self._generations.path(number).relative_to(self._run_dir)
+        if root != self._run_dir:  # nginx is in a container
+            return Place(root, folder, root / routing_switch.SOCKET)
+        return Place(root, folder, self._socket, _root_user())
 
     def _take_effect(self, number: int, running: bool) -> None:
         before = self._generations.published()
@@ -226,6 +230,14 @@ class _LastAskedWins:
             if ticket >= self._done:
                 self._done = ticket
                 action()
+
+
+def _root_user() -> tuple[str, str] | None:
+    """Root's name and group where we are root: nginx would give its workers to `nobody`, who
+    could not store an upload in our closed folder."""
+    if os.geteuid() != 0:
+        return None
+    return pwd.getpwuid(0).pw_name, grp.getgrgid(0).gr_name
 
 
 def _last_line(path: Path) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import ipaddress
-import os
-import pwd
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +11,6 @@ from typing import Final
 from controller.core.errors import InvalidConfig
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_USER: Final = re.compile(r"[A-Za-z0-9_.-]{0,64}")
-
-
-def _user_of_root() -> str:
-    """Root's own name where we are root, else "": only then may nginx change its user. The
-    run_dir is closed to others, so workers of another user could not store an upload there."""
-    return pwd.getpwuid(0).pw_name if os.geteuid() == 0 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,6 @@ class RouterSettings:
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For names the client
     worker_processes: int | None = None  # None: one for each core
     worker_connections: int = 4096
-    worker_user: str | None = None  # None: root where we are root, else nginx's own choice
 
     def __post_init__(self) -> None:
         for name in ("port", "bind_port"):
@@ -58,8 +47,6 @@ class RouterSettings:
         _require(_TOKEN.fullmatch(self.cookie), "cookie", self.cookie)
         _require(self.worker_processes is None or self.worker_processes > 0,
                  "worker_processes", self.worker_processes)  # fmt: skip
-        _require(self.worker_user is None or _USER.fullmatch(self.worker_user),
-                 "worker_user", self.worker_user)  # fmt: skip
         for proxy in self.trusted_proxies:
             _require(_is_network(proxy), "trusted_proxies", proxy)
 
@@ -70,14 +57,6 @@ class RouterSettings:
     @property
     def listen(self) -> str:
         return f"{_bracketed(self.bind_host or self.host)}:{self.bind_port or self.port}"
-
-    @property
-    def user_and_group(self) -> tuple[str, str] | None:
-        """For nginx's `user` directive; None where there is none to be set."""
-        user = _user_of_root() if self.worker_user is None else self.worker_user
-        if not user:
-            return None
-        return user, grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
 
 
 def _bracketed(host: str) -> str:
