@@ -1,0 +1,102 @@
+"""What is known of the nodes: the runtime's view, the probes, and whether their digest is right."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Mapping
+
+from controller.core.desired import NodeView, is_backup
+from controller.core.health import Health, NodeHealth, ProbeLimits
+from controller.core.version import Version
+from controller.engine.ports import NodeClient, ObservedNode, Runtime, Store
+from controller.engine.prober import Prober
+from controller.engine.records import Event
+
+
+class Observer:
+    """All of it can be found out again by a controller that begins anew, but for the digests:
+    each is pinned when it is first known, and a version never has another."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        client: NodeClient,
+        store: Store,
+        limits: ProbeLimits,
+        versions: Mapping[str, Version],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._versions = versions
+        self._prober = Prober(client, limits, on_change)
+        self.nodes: dict[str, ObservedNode] = {}
+        self.digests: dict[str, str] = {}
+
+    @property
+    def health(self) -> Mapping[str, NodeHealth]:
+        return self._prober.health
+
+    async def look(self) -> None:
+        """Ask the runtime."""
+        nodes = await self._runtime.observe()
+        self.nodes = {node.name: node for node in nodes}
+        self._prober.follow(nodes)
+
+    async def probe(self) -> None:
+        """Ask the nodes."""
+        await self._prober.round(tuple(self.nodes.values()))
+
+    def views(self) -> dict[str, NodeView]:
+        """The nodes as `core.desired` sees them."""
+        return {
+            name: NodeView(name, node.version, node.address, self._is_ready(node))
+            for name, node in self.nodes.items()
+        }
+
+    def addresses(self, version: str) -> list[str]:
+        """The ready nodes of a version that are not the backup."""
+        return [
+            view.address
+            for view in self.views().values()
+            if view.ready and view.version == version and not is_backup(view.name) and view.address
+        ]
+
+    def mismatch(self, version: str) -> str | None:
+        """Which node of `version` has other model files, in words."""
+        for name, node in self.nodes.items():
+            health = self.health.get(name)
+            if node.version == version and health and health.health is Health.MISMATCH:
+                return f"{name}: {health.reason}"
+        return None
+
+    async def trust(self, now: datetime.datetime) -> None:
+        """Pin a version's digest when it is first seen; distrust nodes that have another."""
+        for name, node in sorted(self.nodes.items()):
+            health = self.health.get(name)
+            if health is None or health.digest is None or node.version not in self._versions:
+                continue
+            pinned = self.digests.get(node.version)
+            if pinned is None:
+                await self._pin(node, health.digest, now)
+            elif pinned != health.digest:
+                self._prober.distrust(
+                    name,
+                    f"it loaded other model files than {node.version} is made of: digest "
+                    f"{health.digest[:12]} instead of {pinned[:12]}",
+                )
+
+    def _is_ready(self, node: ObservedNode) -> bool:
+        known = self.health.get(node.name)
+        if known is None or known.instance != node.instance or not known.takes_traffic:
+            return False
+        pinned = self.digests.get(node.version)
+        return node.running and pinned is not None and known.digest == pinned
+
+    async def _pin(self, node: ObservedNode, digest: str, now: datetime.datetime) -> None:
+        message = f"digest {digest[:12]} as {node.name} has it"
+        event = Event("version.pinned", node.version, message, "controller", now)
+        version = self._versions[node.version]
+        await asyncio.to_thread(self._store.save_version, version, digest, event)
+        self.digests[node.version] = digest
