@@ -133,10 +133,14 @@ def _template(folder: Path) -> jinja2.Template:
 
 def quote(text: str) -> str:
     """`text` as one quoted parameter of nginx. Raises InvalidConfig for what cannot be one:
-    control characters, and `$`, which nginx has no way to escape."""
-    if "$" in text or not text.isprintable():
-        raise InvalidConfig(f"router: path {text!r}: nginx cannot take $ or control characters")
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    control characters, `$`, which nginx cannot escape, and quotes and backslashes, which njs
+    refuses in the path of a file that it loads."""
+    if not text.isprintable() or set(text) & set("$'\"\\"):
+        raise InvalidConfig(
+            f"router: path {text!r}: nginx cannot take $, quotes, backslashes or control "
+            f"characters; choose another state folder"
+        )
+    return f'"{text}"'
 
 
 def address(text: str) -> str:

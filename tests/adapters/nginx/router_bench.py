@@ -1,0 +1,79 @@
+"""A router on a real nginx, and what tests ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+from speech_node_fakes import FakeNode
+
+from controller.adapters.nginx.access_log import AccessLogReader, Request
+from controller.adapters.nginx.router import NginxRouter
+from controller.adapters.nginx.settings import RouterSettings
+from controller.core.routing import Group, Membership
+
+
+@dataclass
+class Bench:
+    """A router on a real nginx, with nodes to put behind it."""
+
+    settings: RouterSettings
+    router: NginxRouter
+    client: httpx.AsyncClient
+    nodes: dict[str, FakeNode] = field(default_factory=dict)
+
+    def node(self, name: str) -> FakeNode:
+        if name not in self.nodes:
+            self.nodes[name] = FakeNode(name)
+        return self.nodes[name]
+
+    def membership(self, **groups: int) -> Membership:
+        """So many nodes of each group: v1=2 gives v1-1 and v1-2."""
+        return Membership(
+            tuple(
+                Group(name, tuple(self.node(f"{name}-{n}").endpoint for n in range(1, count + 1)))
+                for name, count in groups.items()
+            )
+        )
+
+    async def node_of(self, **options: object) -> str:
+        """Which node answers a GET."""
+        response = await self.client.get("/v1/models", **options)  # type: ignore[arg-type]
+        assert response.status_code == 200, response.text
+        return str(response.headers["X-ASR-Node"])
+
+    async def nodes_of_keys(self, keys: range) -> dict[int, str]:
+        return {key: await self.node_of(headers={"X-API-Key": f"key-{key}"}) for key in keys}
+
+    async def logged(self, request_id: str) -> Request:
+        """The log line of a request; it is written after the answer."""
+        async with asyncio.timeout(10):
+            while True:
+                reader = AccessLogReader(self.router.access_log)
+                for request in reader.read():
+                    if request.request_id == request_id:
+                        return request
+                await asyncio.sleep(0.01)
+
+    def pids(self) -> list[int]:
+        return nginx_of(self.settings.run_dir)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def nginx_of(run_dir: Path) -> list[int]:
+    """Masters whose command line names `run_dir`, and their children."""
+    masters = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(run_dir) in " ".join(process.info["cmdline"] or [])
+    ]
+    return [p.pid for master in masters for p in [master, *master.children()]]

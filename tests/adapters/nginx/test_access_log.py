@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.nginx.access_log import (
+    AccessLogReader,
+    Attempt,
+    parse_attempts,
+    parse_line,
+)
+
+LINE = {
+    "ts": "1795254943.756", "request_id": "r1", "method": "POST", "path": "/v1/x",
+    "status": "200", "request_length": "150", "request_time": "0.502", "pool": "canary",
+    "group": "v2", "decided_by": "percent", "bucket": "43", "key_hash": "ab", "version": "v1",
+    "node": "v1-1", "upstream_addr": "10.0.0.1:1 : 10.0.0.2:2", "upstream_status": "503 : 200",
+    "upstream_response_time": "0.100 : 0.400",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("addresses", "statuses", "times", "attempts"),
+    [
+        ("", "", "", ()),
+        ("a:1", "200", "0.1", (Attempt("a:1", 200, 0.1),)),
+        ("a:1", "-", "-", (Attempt("a:1", None, None),)),
+        ("a:1, b:2", "502, 200", "0.0, 0.1",
+         (Attempt("a:1", 502, 0.0), Attempt("b:2", 200, 0.1))),
+        ("[::1]:1, b:2 : c:3", "502, 504 : 200", "0.0, 0.1 : 0.2",
+         (Attempt("[::1]:1", 502, 0.0), Attempt("b:2", 504, 0.1), Attempt("c:3", 200, 0.2))),
+        ("a:1, b:2", "502", "0.0", (Attempt("a:1", 502, 0.0), Attempt("b:2", None, None))),
+    ],
+)  # fmt: skip
+def test_every_attempt_is_seen(
+    addresses: str, statuses: str, times: str, attempts: tuple[Attempt, ...]
+) -> None:
+    assert parse_attempts(addresses, statuses, times) == attempts
+
+
+def test_a_line_is_a_request() -> None:
+    request = parse_line(json.dumps(LINE))
+    assert request is not None
+    assert (request.pool, request.bucket, request.seconds) == ("canary", 43, 0.502)
+    assert request.attempts == (Attempt("10.0.0.1:1", 503, 0.1), Attempt("10.0.0.2:2", 200, 0.4))
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "null", "1", json.dumps(LINE)[:80], "{}"])
+def test_half_a_line_is_nothing(line: str) -> None:
+    assert parse_line(line) is None
+
+
+def test_the_reader_gives_each_complete_line_once(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    reader = AccessLogReader(path)
+    assert reader.read() == []
+    line = json.dumps(LINE)
+    path.write_text(line + "\n" + line[:20])
+    assert len(reader.read()) == 1
+    with path.open("a") as file:
+        file.write(line[20:] + "\n" + json.dumps(LINE | {"pool": ""}) + "\n")
+    assert len(reader.read()) == 1  # the one that no pool was asked for is left out
+    assert reader.read() == []
+
+
+def test_the_reader_survives_truncation_and_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    reader = AccessLogReader(path)
+
+    def lines(*ids: str) -> str:
+        return "".join(json.dumps(LINE | {"request_id": i}) + "\n" for i in ids)
+
+    def read() -> list[str]:
+        return [request.request_id for request in reader.read()]
+
+    path.write_text(lines("1", "2"))
+    assert read() == ["1", "2"]
+    path.write_text(lines("3"))
+    assert read() == ["3"]
+    with path.open("a") as file:
+        file.write(lines("4"))
+    path.rename(tmp_path / "access.log.1")
+    path.write_text(lines("5"))
+    assert read() == ["4", "5"]
+    path.unlink()
+    assert read() == []

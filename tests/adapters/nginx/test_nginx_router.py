@@ -1,0 +1,305 @@
+"""Loading, switching, dying, coming back: the Router port on a real nginx."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from router_bench import Bench, nginx_of
+
+from controller.adapters import routing_switch
+from controller.adapters.nginx.access_log import AccessLogReader
+from controller.adapters.nginx.process_launcher import ProcessLauncher
+from controller.adapters.nginx.router import NginxRouter
+from controller.adapters.nginx.settings import RouterSettings
+from controller.core.errors import InvalidConfig, ReloadRejected, RouterUnavailable
+from controller.core.routing import Endpoint, Group, Membership, Routing
+
+NewRouter = Callable[[], NginxRouter]
+
+
+async def started(bench: Bench) -> int:
+    """The pid of nginx, with v1 and v2 behind it."""
+    await bench.router.start(bench.membership(v1=1, v2=1), Routing("v1"))
+    return master(bench.settings.run_dir)
+
+
+def master(run_dir: Path) -> int:
+    return int((run_dir / "nginx.pid").read_text())
+
+
+async def test_an_invalid_configuration_never_replaces_a_valid_one(bench: Bench) -> None:
+    await started(bench)
+    before = (bench.settings.run_dir / "nginx.conf").read_text()
+    impossible = Group("v3", (Endpoint("v3-1", "127.0.0.1:9", weight=0),))
+    with pytest.raises(ReloadRejected, match=r"(?s)weight.*still serves"):
+        await bench.router.load(Membership((impossible,)), Routing("v3"))
+    assert (bench.settings.run_dir / "nginx.conf").read_text() == before
+    assert await bench.node_of() == "v1-1"
+    assert bench.router.state().generation == 1
+    assert bench.router.state().routing == Routing("v1")
+
+
+async def test_a_load_answers_with_the_new_generation(bench: Bench) -> None:
+    pid = await started(bench)
+    await bench.router.load(bench.membership(v3=1), Routing("v3"))
+    assert await bench.node_of() == "v3-1"
+    state = bench.router.state()
+    assert (state.generation, state.running, state.routing) == (2, True, Routing("v3"))
+    assert state.loaded == bench.membership(v3=1)
+    assert master(bench.settings.run_dir) == pid
+    health = (await bench.client.get("/healthz")).json()
+    assert (health["generation"], health["pools"]["stable"]) == (2, {"group": "v3", "nodes": 1})
+
+
+async def test_reloads_lose_no_request(bench: Bench) -> None:
+    await started(bench)
+    done = asyncio.Event()
+
+    async def user() -> list[int]:
+        statuses = []
+        async with httpx.AsyncClient(base_url=bench.settings.url) as client:
+            while not done.is_set():
+                statuses.append((await client.post("/v1/x", content=b"x" * 65536)).status_code)
+        return statuses
+
+    users = [asyncio.create_task(user()) for _ in range(8)]
+    for _ in range(4):
+        await bench.router.load(bench.membership(v1=1, v2=1), Routing("v1"))
+    done.set()
+    statuses = [status for statuses in await asyncio.gather(*users) for status in statuses]
+    assert set(statuses) == {200}
+
+
+async def test_a_restart_of_nginx_keeps_the_routing(bench: Bench) -> None:
+    pid = await started(bench)
+    await bench.router.switch(Routing("v2"))
+    os.kill(pid, signal.SIGQUIT)
+    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(pid)], 10)
+    assert not await bench.router.check()
+    launcher = ProcessLauncher(bench.settings.run_dir)
+    await asyncio.to_thread(launcher.start)
+    await answering(bench)
+    socket_path = routing_switch.control_socket(bench.settings.run_dir)
+    assert routing_switch.inspect(socket_path)["source"] == "file"
+    assert await bench.node_of() == "v2-1"
+    await asyncio.to_thread(launcher.stop, 5)
+
+
+async def answering(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        while not await bench.router.check():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_killed_nginx_is_started_again_by_the_next_load(bench: Bench) -> None:
+    pid = await started(bench)
+    orphans = psutil.Process(pid).children()
+    os.kill(pid, signal.SIGKILL)
+    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(pid)], 10)
+    assert not await bench.router.check()
+    assert await bench.node_of() == "v1-1"  # its workers serve on meanwhile
+    await bench.router.load(bench.membership(v1=1, v2=1), Routing("v2"))
+    assert await bench.router.check()
+    assert master(bench.settings.run_dir) != pid
+    async with httpx.AsyncClient(base_url=bench.settings.url) as fresh:
+        assert (await fresh.get("/v1/models")).headers["X-ASR-Node"] == "v2-1"
+    await bench.client.aclose()  # what they still serve is a kept connection
+    assert await asyncio.to_thread(psutil.wait_procs, orphans, 15) == (orphans, []) or all(
+        not orphan.is_running() for orphan in orphans
+    )
+
+
+async def test_another_controller_adopts_the_nginx_that_runs(
+    bench: Bench, new_router: NewRouter
+) -> None:
+    pid = await started(bench)
+    later = new_router()
+    await later.start(bench.membership(v1=1, v2=1), Routing("v2"))
+    assert master(bench.settings.run_dir) == pid
+    assert later.state().generation == 2
+    assert await bench.node_of() == "v2-1"
+
+
+async def test_a_controller_that_knows_no_node_yet_keeps_what_it_adopts(
+    bench: Bench, new_router: NewRouter
+) -> None:
+    await started(bench)
+    await bench.router.switch(Routing("v1", "v2", 100))
+    later = new_router()
+    await later.start(Membership(), Routing("v1"))
+    assert later.state().loaded == bench.membership(v1=1, v2=1)
+    assert later.state().routing == Routing("v1", "v2", 100)
+    assert await bench.node_of() == "v2-1"
+
+
+async def test_nginx_is_never_started_twice(bench: Bench) -> None:
+    pid = await started(bench)
+    pid_file = bench.settings.run_dir / "nginx.pid"
+    pid_file.unlink()
+    await asyncio.to_thread(ProcessLauncher(bench.settings.run_dir).start)
+    assert int(pid_file.read_text()) == pid
+    assert len([p for p in nginx_of(bench.settings.run_dir) if p == pid]) == 1
+
+
+async def test_a_switch_during_a_load_is_not_undone_by_it(bench: Bench) -> None:
+    await started(bench)
+    load = asyncio.create_task(
+        bench.router.load(bench.membership(v1=1, v2=1), Routing("v1", "v2", 100))
+    )
+    await asyncio.sleep(0)  # it has begun, with the routing of its beginning
+    await bench.router.switch(Routing("v1"))
+    await load
+    assert bench.router.state().routing == Routing("v1")
+    assert await bench.node_of() == "v1-1"
+    written = routing_switch.read_routing(bench.settings.run_dir)
+    assert written is not None
+    assert Routing.from_dict(written) == Routing("v1")
+
+
+async def test_a_switch_without_nginx_is_written_down_and_refused(bench: Bench) -> None:
+    await started(bench)
+    await bench.router.stop()
+    with pytest.raises(RouterUnavailable, match="does not answer"):
+        await bench.router.switch(Routing("v2"))
+    written = routing_switch.read_routing(bench.settings.run_dir)
+    assert written is not None
+    assert Routing.from_dict(written) == Routing("v2")
+    await bench.router.stop()  # idempotent
+
+
+async def test_a_port_in_use_is_named(bench: Bench) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", bench.settings.port))
+        other.listen()
+        with pytest.raises(RouterUnavailable, match=f"{bench.settings.port}.*another port"):
+            await bench.router.start(bench.membership(v1=1), Routing("v1"))
+    await bench.router.start(bench.membership(v1=1), Routing("v1"))
+    assert await bench.node_of() == "v1-1"
+
+
+async def test_the_emergency_switch_works_without_a_router_object(bench: Bench) -> None:
+    await started(bench)
+    run_dir = bench.settings.run_dir
+    value = Routing("v2").to_dict()
+    assert routing_switch.serving(run_dir, "v2") is True
+    assert routing_switch.serving(run_dir, "v9") is False
+    routing_switch.write_routing(run_dir, value)
+    routing_switch.switch(routing_switch.control_socket(run_dir), value)
+    assert await bench.node_of() == "v2-1"
+    await bench.router.stop()
+    assert routing_switch.serving(run_dir, "v2") is None
+    assert routing_switch.read_routing(run_dir / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"stable": 1},
+        Routing("v1").to_dict() | {"rules": None},
+        Routing("v1").to_dict() | {"canary_buckets": "1"},
+        Routing("v1").to_dict() | {"sticky": "x"},
+        Routing("v1").to_dict() | {"canary": 5},
+    ],
+)
+async def test_half_a_routing_is_refused(bench: Bench, value: dict[str, object]) -> None:
+    await started(bench)
+    with pytest.raises(RouterUnavailable, match="refused a routing"):
+        routing_switch.switch(routing_switch.control_socket(bench.settings.run_dir), value)
+    assert await bench.node_of() == "v1-1"
+
+
+async def test_only_its_owner_reaches_the_control_socket(bench: Bench) -> None:
+    await started(bench)
+    path = routing_switch.control_socket(bench.settings.run_dir)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert (await bench.client.put("/routing", json={"stable": "v2"})).status_code == 200
+    assert await bench.node_of() == "v1-1"  # to clients /routing is a path of the nodes
+
+
+async def test_a_run_dir_too_long_for_a_socket_has_it_elsewhere(
+    bench: Bench, tmp_path: Path
+) -> None:
+    far = tmp_path / ("long " * 20)
+    router = NginxRouter(replace(bench.settings, run_dir=far), ProcessLauncher(far))
+    try:
+        await router.start(bench.membership(v1=1), Routing("v1"))
+        await router.switch(Routing("v1"))
+        path = routing_switch.control_socket(far)
+        assert far not in path.parents
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert await bench.node_of() == "v1-1"
+    finally:
+        await router.stop()
+    assert nginx_of(far) == []
+    path.parent.rmdir()
+
+
+async def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(bench: Bench) -> None:
+    await started(bench)
+    reader = AccessLogReader(bench.router.access_log)
+    paths: list[str] = []
+
+    async def read_until(count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(paths) < count:
+                paths.extend(request.path for request in reader.read())
+                await asyncio.sleep(0.01)
+
+    await bench.client.get("/1?secret=query")
+    await read_until(1)
+    await bench.client.get("/2")
+    await bench.router.rotate_log()
+    async with asyncio.timeout(10):
+        while not bench.router.access_log.exists():
+            await asyncio.sleep(0.01)
+    await bench.client.get("/3")
+    await read_until(3)
+    assert paths == ["/1", "/2", "/3"]
+
+
+def test_an_nginx_that_cannot_do_it_is_refused() -> None:
+    from controller.adapters.nginx.nginx_version import check_build
+
+    check_build("nginx version: nginx/1.31.3\n--add-module=njs-0.9.9 headers-more-nginx-module")
+    with pytest.raises(RouterUnavailable, match=r"1\.27\.4.*njs.*headers-more"):
+        check_build("nginx version: nginx/1.22.1\nconfigure arguments: --with-http_v2_module")
+    with pytest.raises(RouterUnavailable, match="no nginx"):
+        check_build("command not found")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 0},
+        {"host": "0.0.0.0; }"},
+        {"host": "fe80::1%x;"},
+        {"cookie": "a b"},
+        {"max_body_bytes": 0},
+        {"trusted_proxies": ("10.0.0.0/8; }",)},
+        {"worker_processes": 0},
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidConfig, match=f"router: {next(iter(wrong))}"):
+        RouterSettings(tmp_path, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", [b"short", b"-----BEGIN PUBLIC KEY-----\n" + b"x" * 40])
+async def test_a_key_that_is_no_hs256_secret_is_refused(
+    bench: Bench, key: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "jwt key").write_bytes(key)
+    with pytest.raises(InvalidConfig, match="jwt_key_file"):
+        await bench.router.start(bench.membership(v1=1), Routing("v1"))
