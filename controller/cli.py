@@ -83,8 +83,8 @@ def up(
         print(f"the controller runs in the background: {url} (`rollout down` stops it)")
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    for noisy in ("apscheduler", "httpx", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("apscheduler", "httpx", "alembic"):  # a late round is no news
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     process.serve(settings)
 
 

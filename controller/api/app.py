@@ -74,7 +74,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
     }
     for work, seconds in rounds.items():
         scheduler.add_job(
-            work, "interval", seconds=seconds, coalesce=True, max_instances=1,
+            work, "interval", seconds=seconds, coalesce=True, max_instances=2,
             misfire_grace_time=None,
         )  # fmt: skip
     return scheduler

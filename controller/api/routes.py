@@ -29,7 +29,7 @@ Running = Annotated[Service, Depends(service_of)]
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", str_max_length=1024)
-    actor: str = Field("api", pattern=r"[\w.@ -]{1,64}")
+    actor: str = Field("api", pattern=r"^[\w.@ -]{1,64}$")  # in every event
 
 
 class StartBody(_Body):

@@ -86,10 +86,13 @@ class Prober:
     async def _probe(self, address: str) -> Probe:
         timeout = self._limits.timeout_seconds
         try:
-            await self._client.alive(address, timeout)
-            answer = await self._client.readiness(address, timeout)
+            async with asyncio.timeout(timeout):  # for both together: a round must not last longer
+                await self._client.alive(address, timeout)
+                answer = await self._client.readiness(address, timeout)
         except NodeUnavailable as error:
             return Probe(error=str(error))
+        except TimeoutError:
+            return Probe(error=f"node at {address} did not answer within {timeout:g} s")
         return Probe(
             ready=answer.ready,
             reason=answer.reason,

@@ -18,7 +18,9 @@ from typing import Any
 
 import httpx
 import psutil
+from docker.errors import DockerException
 
+import docker
 from controller.adapters.state_folder import StateFolder
 
 ROOT = Path(__file__).parents[2]
@@ -107,10 +109,10 @@ class RunningFleet:
             if self._controller is not None and self._controller.poll() is None:
                 self._controller.kill()
                 self._controller.wait()
-            leftovers = self.processes()
-            for process in leftovers:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+            leftovers = [*self.processes(), *self.containers()]
+            for left in leftovers:
+                with contextlib.suppress(psutil.NoSuchProcess, DockerException):
+                    left.kill()
         assert leftovers == [], f"left behind: {leftovers}\n{self.log()}"
 
     def log(self) -> str:
@@ -172,7 +174,7 @@ class RunningFleet:
                 return False
             nodes = [node for pool in status["pools"].values() for node in pool["nodes"]]
             healthy = all(node["health"] == "healthy" for node in nodes)
-            return bool(nodes) and healthy and len(self.node_pids()) == len(nodes)
+            return bool(nodes) and healthy and len(self.running_nodes()) == len(nodes)
 
         self.until(settled)
 
@@ -185,6 +187,22 @@ class RunningFleet:
                 found.append(process)
         return found
 
+    def containers(self) -> list[Any]:
+        """The containers that run for this service (docker runtime)."""
+        if self.runtime != "docker":
+            return []
+        with contextlib.closing(docker.from_env()) as engine:
+            ours = {"label": f"asr-rollout.service={self.service}"}
+            return list(engine.containers.list(filters=ours))
+
+    def running_nodes(self) -> dict[str, str]:
+        """What runs of each node, by name: a process id, or a container id."""
+        if self.runtime == "process":
+            return {name: str(pid) for name, pid in self.node_pids().items()}
+        prefix = f"asr-{self.service}-"
+        names = {c.name.removeprefix(prefix): str(c.id) for c in self.containers()}
+        return {name: identity for name, identity in names.items() if name != "router"}
+
     def node_pids(self) -> dict[str, int]:
         """Process ids by node name (process runtime)."""
         found = {}
@@ -196,7 +214,12 @@ class RunningFleet:
         return found
 
     def kill_node(self, name: str) -> None:
-        os.kill(self.node_pids()[name], signal.SIGKILL)
+        """kill -9."""
+        if self.runtime == "process":
+            os.kill(self.node_pids()[name], signal.SIGKILL)
+            return
+        with contextlib.closing(docker.from_env()) as engine:
+            engine.containers.get(f"asr-{self.service}-{name}").kill()
 
     def transcribe(self, **headers: str) -> httpx.Response:
         with CLIP.open("rb") as audio:

@@ -6,27 +6,13 @@ import httpx
 import pytest
 
 from tests.end_to_end.running_fleet import RunningFleet
+from tests.end_to_end.stories import promotion_a_killed_node_and_rollback
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(400)]
 
 
 def test_promotion_a_killed_node_and_rollback_lose_no_request(fleet: RunningFleet) -> None:
-    with fleet.load() as load:
-        fleet.start("v2")
-        fleet.until_phase("waiting")
-        fleet.rollout("promote")
-        fleet.until_phase("promoted")
-        fleet.until_settled()
-        fleet.kill_node("v2-1")
-        fleet.until(lambda: "v2-1" in fleet.node_pids())
-        fleet.until_settled()
-        fleet.run("rollback")
-        answered = len(load.answers)
-        fleet.until(lambda: len(load.answers) > answered + 20)
-    assert load.failed == []
-    assert {answer.version for answer in load.answers} == {"v1", "v2"}
-    assert {answer.version for answer in load.answers[answered + 5 :]} == {"v1"}
-    fleet.until_settled()
+    promotion_a_killed_node_and_rollback(fleet)
 
 
 def test_a_version_that_was_rolled_back_asks_for_force(fleet: RunningFleet) -> None:

@@ -1,0 +1,37 @@
+"""The same across real containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.running_fleet import RunningFleet
+from tests.end_to_end.stories import promotion_a_killed_node_and_rollback
+
+pytestmark = [pytest.mark.docker, pytest.mark.model, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
+    folder = tmp_path_factory.mktemp("fleet") / "my state"
+    made = RunningFleet(folder, runtime="docker", service="e2e-docker")
+    made.up()
+    try:
+        made.until_settled()
+        yield made
+    finally:
+        made.down()
+
+
+def test_promotion_a_killed_node_and_rollback_lose_no_request(containers: RunningFleet) -> None:
+    promotion_a_killed_node_and_rollback(containers)
+
+
+def test_a_new_controller_adopts_the_containers(containers: RunningFleet) -> None:
+    before = containers.running_nodes()
+    containers.kill_controller()
+    assert containers.transcribe().status_code == 200
+    containers.up()
+    containers.until_settled()
+    assert containers.running_nodes() == before
