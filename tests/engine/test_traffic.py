@@ -1,0 +1,49 @@
+from controller.engine.traffic import KEYS_FOR_AN_HONEST_PERCENTAGE, Served, Traffic
+
+NODES = {"127.0.0.1:9001": "v1-1", "127.0.0.1:9002": "v2-1"}
+STABLE, CANARY = "127.0.0.1:9001", "127.0.0.1:9002"
+
+
+def served(
+    pool: str = "stable", key: str = "k", decided_by: str = "percent", **rest: object
+) -> Served:
+    address = CANARY if pool == "canary" else STABLE
+    values = {"status": 200, "attempts": ((address, 200),)} | rest
+    return Served(pool, decided_by, key, **values)
+
+
+def counted(*requests: Served) -> dict[str, object]:
+    traffic = Traffic(NODES.get)
+    for request in requests:
+        traffic.take(request)
+    return traffic.summary()
+
+
+def test_the_actual_share_is_that_of_random_traffic() -> None:
+    summary = counted(served(), served(), served(), served("canary"))
+    assert (summary["requests"], summary["canary_percent_actual"]) == (4, 25.0)
+
+
+def test_opted_in_requests_are_counted_apart() -> None:
+    summary = counted(served(), served("canary", decided_by="cookie"))
+    assert (summary["canary_percent_actual"], summary["opted_in"]) == (0.0, 1)
+
+
+def test_a_canary_failure_that_stable_rescued_is_a_canary_failure() -> None:
+    rescued = served("canary", attempts=((CANARY, 503), (STABLE, 200)))
+    summary = counted(rescued)
+    assert (summary["failed"], summary["rescued"]) == (0, 1)
+    assert summary["failed_attempts_by_node"] == {"v2-1": 1}
+
+
+def test_few_keys_are_warned_of_and_many_are_not() -> None:
+    assert "only 1 sticky keys" in str(counted(served())["warning"])
+    many = [served(key=str(n)) for n in range(KEYS_FOR_AN_HONEST_PERCENTAGE)]
+    assert counted(*many)["warning"] is None
+
+
+def test_a_new_share_begins_a_new_count() -> None:
+    traffic = Traffic(NODES.get)
+    traffic.take(served("canary"))
+    traffic.begin_anew()
+    assert traffic.summary()["canary_percent_actual"] is None

@@ -1,0 +1,62 @@
+from controller import views
+
+NODE = {
+    "name": "v1-1", "version": "v1", "url": "http://127.0.0.1:9001", "health": "healthy",
+    "reason": "", "digest": "d" * 64, "in_flight": 0, "device": "cpu", "started_at": None,
+}  # fmt: skip
+VERDICT = {
+    "gate": "error-rate digits", "verdict": "pass", "stable": 0.0481, "canary": 0.0462,
+    "difference": -0.0019, "interval": (-0.0031, -0.0007), "samples": 500, "reason": "",
+}  # fmt: skip
+ROLLOUT = {
+    "id": "v2-1", "version": "v2", "from_version": "v1", "plan": "default", "phase": "waiting",
+    "step": 1, "steps": [5, 100], "percent": 5, "reason": "all gates passed",
+    "next_action": "`rollout promote` goes on", "verdicts": [VERDICT],
+}  # fmt: skip
+STATUS = {
+    "service": "asr", "runtime": "process", "alarm": None, "rollout": ROLLOUT,
+    "router": {
+        "url": "http://127.0.0.1:8080", "percent": {"stable": 95, "canary": 5},
+        "failed_over": False,
+        "traffic": {"canary_percent_actual": 4.8, "requests": 1000, "warning": None},
+    },
+    "pools": {"stable": {"version": "v1", "digest": "d" * 64, "nodes": [NODE]}},
+}  # fmt: skip
+
+
+def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
+    assert views.status(STATUS).splitlines() == [
+        "asr (process runtime), router http://127.0.0.1:8080",
+        "traffic: stable 95 %, canary 5 % (canary got 4.8 % of 1000 requests)",
+        "stable v1 dddddddddddd",
+        "  v1-1             healthy  cpu  http://127.0.0.1:9001",
+        "rollout v2-1: v1 → v2, plan default, step 1 of 2, 5 %, waiting: all gates passed",
+        "  next: `rollout promote` goes on",
+        "  error-rate digits        4.81 → 4.62  Δ -0.19 [-0.31, -0.07]  n=500  ✔ pass",
+    ]
+
+
+def test_an_alarm_stands_before_everything_else() -> None:
+    lines = views.status(STATUS | {"alarm": "no node is ready"}).splitlines()
+    assert lines[1] == "! no node is ready"
+
+
+def test_without_a_rollout_the_status_says_how_to_begin_one() -> None:
+    assert "rollout start VERSION" in views.status(STATUS | {"rollout": None})
+
+
+def test_an_evaluation_shows_the_worst_utterances_in_columns() -> None:
+    text = views.evaluation(
+        {
+            "versions": [
+                {"version": "v1", "eval_sets": [
+                    {"eval_set": "digits", "cer": 0.01, "wer": 0.02, "utterances": 200, "failed": 0}
+                ]}
+            ],
+            "differences": [],
+            "worst": [{"eval_set": "digits", "key": "d1", "more_errors": 1,
+                       "aligned": ["10086", "1·086"]}],
+        }
+    )  # fmt: skip
+    assert "digits       CER   1.00 %  WER   2.00 %" in text
+    assert text.splitlines()[-2:] == ["  reference    10086", "  v1           1·086"]
