@@ -37,17 +37,26 @@ def serve(settings: Settings) -> None:
     check_port_is_free(settings.host, settings.port, "the API", "--port")
     server = _Server(settings)
     app = create_app(settings, server.finish)
+    runtime = app.state.service.parts.runtime.name
+    check_same_runtime(folder, runtime)
     check_router_port(app.state.service)
-    folder.write_address(
-        ControllerAddress(
-            url=api_url(settings),
-            pid=os.getpid(),
-            fleet_path=str(settings.fleet_path.absolute()),
-            runtime=app.state.service.parts.runtime.name,
-        )
-    )
+    fleet_path = str(settings.fleet_path.absolute())
+    folder.write_address(ControllerAddress(api_url(settings), os.getpid(), fleet_path, runtime))
     server.run(app)
+    folder.forget_address()
     folder.unlock()
+
+
+def check_same_runtime(folder: StateFolder, runtime: str) -> None:
+    """Raise Refused where a killed controller left nodes in the other runtime: they would
+    never be found, and never stop."""
+    left = folder.address()
+    if left is not None and left.runtime != runtime:
+        raise Refused(
+            f"the last controller of {folder.path} was killed in the {left.runtime} runtime, and "
+            f"its nodes may still run; nothing was started. `rollout down` stops them, or go on "
+            f"with --runtime {left.runtime}"
+        )
 
 
 def check_router_port(service: Service) -> None:
@@ -173,6 +182,7 @@ def clean_up_alone(state_dir: Path) -> str:
         settings = Settings(Path(address.fleet_path), folder.path, runtime)
         service = build_service(settings, lambda: None)
         asyncio.run(service.tear_down())
+        folder.forget_address()
     finally:
         folder.unlock()
     return "the controller was dead already; its router and nodes are stopped"

@@ -79,8 +79,13 @@ class StateFolder:
     def write_address(self, address: ControllerAddress) -> None:
         self._write(_ADDRESS, json.dumps(asdict(address)))
 
+    def forget_address(self) -> None:
+        """The controller has ended and left nothing that runs."""
+        (self.path / _ADDRESS).unlink(missing_ok=True)
+
     def address(self) -> ControllerAddress | None:
-        """As the last controller wrote it; it may be dead."""
+        """As the last controller wrote it; None after one that ended cleanly, stale after one
+        that was killed."""
         try:
             return ControllerAddress(**json.loads((self.path / _ADDRESS).read_text()))
         except (FileNotFoundError, NotADirectoryError):
