@@ -45,6 +45,8 @@ NEXT: Final[Mapping[Phase, frozenset[Phase]]] = {
 class Facts:
     """What `advance` may know: measured, never assumed.
 
+    `observing_since` is when this controller began: time in which nobody looked is not held
+    against a node.
     `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what
     the current step takes. `canary_problem` says why the canary will not become ready (crash
     loop, wrong digest). `verdicts` is None until both versions' transcripts are scored;
@@ -53,6 +55,7 @@ class Facts:
     now: datetime.datetime
     canary_ready: int
     canary_needed: int
+    observing_since: datetime.datetime | None = None
     canary_problem: str | None = None
     verdicts: tuple[Verdict, ...] | None = None
     evaluation_problem: str | None = None
@@ -143,7 +146,8 @@ def advance(rollout: Rollout, facts: Facts) -> Rollout:
 def _fatal(rollout: Rollout, facts: Facts) -> str | None:
     if facts.canary_problem is not None:
         return f"{rollout.version} cannot serve: {facts.canary_problem}"
-    waited = (facts.now - rollout.phase_since).total_seconds()
+    since = max(rollout.phase_since, facts.observing_since or rollout.phase_since)
+    waited = (facts.now - since).total_seconds()
     deadline = rollout.plan.start_deadline_seconds
     if rollout.phase is Phase.PREPARING and waited > deadline:
         return (

@@ -78,6 +78,7 @@ class Loop:
         self.evaluator = evaluator(self.observer.addresses, self.observer.digests)
         self.fleet = Fleet(stable=config.initial_version)
         self.rollout: Rollout | None = None
+        self._began_at: datetime.datetime | None = None
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._intents: list[Intent] = []
         self._submitting = asyncio.Lock()
@@ -165,6 +166,8 @@ class Loop:
         await self.observer.look()
         wanted = self.desired()
         await self._ports.router.start(wanted.membership, wanted.routing)
+        self.observer.adopt(self._ports.router.state().loaded)
+        self._began_at = self._ports.now()
         self.wake()
 
     async def run(self) -> None:
@@ -263,6 +266,7 @@ class Loop:
         key = f"gates:{rollout.id}"
         return Facts(
             now=now,
+            observing_since=self._began_at,
             canary_ready=len(self.observer.addresses(rollout.version)),
             canary_needed=needed,
             canary_problem=self.observer.mismatch(rollout.version)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from controller.core.desired import NodeView, is_backup
 from controller.core.health import Health, NodeHealth, ProbeLimits
+from controller.core.routing import Membership
 from controller.core.version import Version
 from controller.engine.ports import NodeClient, ObservedNode, Runtime, Store
 from controller.engine.prober import Prober
@@ -47,6 +48,16 @@ class Observer:
     async def probe(self) -> None:
         """Ask the nodes."""
         await self._prober.round(tuple(self.nodes.values()))
+
+    def adopt(self, loaded: Membership | None) -> None:
+        """Take over the nodes that an adopted router sends traffic to."""
+        for group in loaded.groups if loaded is not None else ():
+            for endpoint in group.endpoints:
+                node = self.nodes.get(endpoint.node)
+                if node is None or not node.running or node.address != endpoint.address:
+                    continue
+                if digest := self.digests.get(node.version):
+                    self._prober.presume_healthy(node.name, digest)
 
     def views(self) -> dict[str, NodeView]:
         """The nodes as `core.desired` sees them."""

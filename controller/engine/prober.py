@@ -57,6 +57,12 @@ class Prober:
         for node, _ in running:
             self._take(node, answers[node.name], doubtful)
 
+    def presume_healthy(self, name: str, digest: str) -> None:
+        """A node that took traffic when the controller before us died: believed until probes
+        say otherwise, so that one late answer after our start moves no traffic."""
+        if (known := self._health.get(name)) and known.health is Health.STARTING:
+            self._set(name, replace(known, health=Health.HEALTHY, digest=digest, reason=""))
+
     def distrust(self, name: str, reason: str) -> None:
         """Mark a node that serves other model files than its version."""
         if (known := self._health.get(name)) and known.health is not Health.MISMATCH:

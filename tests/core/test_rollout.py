@@ -31,6 +31,11 @@ def test_nodes_that_are_not_ready_in_time_end_the_rollout() -> None:
     assert "not ready after 300 s" in after.reason
 
 
+def test_time_without_a_controller_does_not_count_against_the_nodes() -> None:
+    away = facts(seconds=9999, canary_ready=0, observing_since=later(9990))
+    assert advance(a_rollout(), away).phase is Phase.PREPARING
+
+
 def test_a_canary_that_cannot_serve_is_rolled_back_with_its_reason() -> None:
     after = advance(holding(), facts(canary_problem="v2-1 ended 3 times"))
     assert (after.phase, after.percent) == (Phase.ROLLED_BACK, 0)

@@ -156,6 +156,14 @@ async def test_a_command_accepted_before_a_crash_is_carried_out_after_it(driver:
     assert driver.loop.rollout.version == "v2"
 
 
+async def test_one_late_answer_after_a_restart_moves_no_traffic(driver: Driver) -> None:
+    loaded, routing = driver.world.loaded, driver.world.routing
+    await driver.crash_and_restart()
+    driver.world.silent.update({"v1-1", "v1-2"})
+    await driver.round()
+    assert (driver.world.loaded, driver.world.routing) == (loaded, routing)
+
+
 async def test_a_crash_after_every_round_changes_nothing_of_the_outcome(driver: Driver) -> None:
     await driver.start()
     for _ in range(60):
