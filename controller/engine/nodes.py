@@ -18,18 +18,20 @@ from controller.engine.jobs import Jobs
 from controller.engine.ports import NodeClient, NodeSpec, ObservedNode, Runtime
 
 log = logging.getLogger(__name__)
-CRASHES_THAT_COUNT = 3  # starts in a row that never became ready
+CRASHES_THAT_COUNT = 3  # ends in a row, each before it was healthy for long
+_HEALTHY_FOR_LONG_SECONDS = 60.0
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_GRACE_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class _Attempts:
-    """Starts of a node since it was last ready, and the instance that was counted last."""
+    """Ends of a node since it was last healthy for long, and the instance counted last."""
 
     failed: int = 0
     counted: str = ""
     next_start: float = 0.0
+    healthy_since: float | None = None
 
 
 @dataclass(slots=True)
@@ -82,11 +84,21 @@ class NodeKeeper:
             self._count(node, state)
             self._start(wanted, observed)
         elif state is not None and state.takes_traffic:
-            self._attempts.pop(wanted.name, None)
-            self._problems.pop(wanted.name, None)
+            self._forgive(wanted.name)
         elif state is not None and _is_frozen(state) and _another_serves(wanted.name, health):
             # Its connections stay open until it is gone; then nginx gives the work to others.
             self._begin(f"kill:{node.instance}", lambda: self.runtime.kill(node.name))
+
+    def _forgive(self, name: str) -> None:
+        """Forget the crashes of a node that has been healthy for long."""
+        attempts, now = self._attempts.get(name), time.monotonic()
+        if attempts is None:
+            return
+        if attempts.healthy_since is None:
+            attempts.healthy_since = now
+        elif now - attempts.healthy_since > _HEALTHY_FOR_LONG_SECONDS:
+            del self._attempts[name]
+            self._problems.pop(name, None)
 
     def _count(self, node: ObservedNode, state: NodeHealth | None) -> None:
         attempts = self._attempts.setdefault(node.name, _Attempts())
@@ -94,6 +106,7 @@ class NodeKeeper:
             return
         attempts.counted = node.instance
         attempts.failed += 1
+        attempts.healthy_since = None
         wait = min(2.0 ** (attempts.failed - 1) - 1, _LONGEST_WAIT_SECONDS)
         attempts.next_start = time.monotonic() + wait
         if attempts.failed >= CRASHES_THAT_COUNT:
@@ -105,7 +118,7 @@ class NodeKeeper:
         lines = await self.runtime.last_log(name, 5)
         if attempts is not None:
             self._problems[name] = (
-                f"{name} ended {attempts.failed} times before it was ready ({reason}); "
+                f"{name} ended {attempts.failed} times in a row ({reason}); "
                 f"its last words: {lines or 'none'}"
             )
 

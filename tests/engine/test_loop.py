@@ -90,6 +90,19 @@ async def test_a_canary_that_crashes_in_a_loop_is_rolled_back_with_its_last_word
     assert percents(driver) == []
 
 
+async def test_a_canary_that_becomes_ready_and_crashes_again_and_again_is_rolled_back(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.engine.nodes._LONGEST_WAIT_SECONDS", 0.0)
+    await driver.start()
+    for _ in range(3):
+        await driver.until(lambda loop: bool(loop.observer.addresses("v2")))
+        driver.world.end("v2-1")
+        await driver.round()
+    await to_phase(driver, Phase.ROLLED_BACK)
+    assert "ended 3 times in a row" in driver.loop.rollout.reason
+
+
 async def test_a_node_with_other_model_files_gets_no_traffic(driver: Driver) -> None:
     driver.world.digests["v1-2"] = "something else"
     driver.world.end("v1-2")
