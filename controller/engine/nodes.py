@@ -20,7 +20,6 @@ from controller.engine.ports import NodeClient, NodeSpec, ObservedNode, Runtime
 log = logging.getLogger(__name__)
 CRASHES_THAT_COUNT = 3  # ends in a row, each before it was healthy for long
 _HEALTHY_FOR_LONG_SECONDS = 60.0
-_LONGEST_WAIT_SECONDS = 30.0
 _STOP_GRACE_SECONDS = 30.0
 
 
@@ -44,6 +43,7 @@ class NodeKeeper:
     client: NodeClient
     jobs: Jobs
     observe_soon: Callable[[], None]
+    longest_wait_seconds: float = 30.0  # between two starts of a node that crashes
     _attempts: dict[str, _Attempts] = field(default_factory=dict)
     _problems: dict[str, str] = field(default_factory=dict)
 
@@ -107,7 +107,7 @@ class NodeKeeper:
         attempts.counted = node.instance
         attempts.failed += 1
         attempts.healthy_since = None
-        wait = min(2.0 ** (attempts.failed - 1) - 1, _LONGEST_WAIT_SECONDS)
+        wait = min(2.0 ** (attempts.failed - 1) - 1, self.longest_wait_seconds)
         attempts.next_start = time.monotonic() + wait
         if attempts.failed >= CRASHES_THAT_COUNT:
             reason = state.reason if state else "its process ended"
