@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from controller.adapters import routing_switch
 from controller.adapters.state_folder import StateFolder
-from controller.core.errors import ControllerError, Refused
+from controller.core.errors import ControllerError, Refused, RouterUnavailable
 
 DONE, FAILED, UNREACHABLE = 0, 1, 5
 _TIMEOUT_SECONDS: Final = 30.0
@@ -156,7 +156,12 @@ def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:
             f"written down, not yet in effect: nginx knows no node of {routing['stable']}. {note}"
         )
     routing_switch.write_routing(folder.router_dir, routing)
-    routing_switch.switch(routing_switch.control_socket(folder.router_dir), routing)
+    try:
+        routing_switch.switch(routing_switch.control_socket(folder.router_dir), routing)
+    except RouterUnavailable as error:
+        raise RouterUnavailable(
+            f"{error}. The rollback is written down: `rollout up` starts nginx and carries it out"
+        ) from error
     return f"rolled back: all traffic is on {routing['stable']}. {note}"
 
 

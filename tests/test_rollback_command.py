@@ -1,0 +1,82 @@
+"""`rollback` where there is no controller, or not even nginx. With both: tests/end_to_end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.routing_switch import read_routing, write_routing
+from controller.adapters.store import SqlStore
+from controller.core.fleet import Fleet
+from controller.core.rollout import Phase
+from controller.core.routing import Routing
+from tests.core.rollouts import NOON, a_rollout
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """What a killed controller left, while v2 had half of the traffic."""
+    (tmp_path / "router").mkdir()
+    write_routing(tmp_path / "router", Routing("v1", "v2", 50, "r1").to_dict())
+    return tmp_path
+
+
+def saved(state_dir: Path, fleet: Fleet, phase: Phase) -> None:
+    store = SqlStore.in_folder(state_dir)
+    store.save([], fleet, a_rollout(phase=phase, reached_percent=50))
+    store.close()
+
+
+def rollback(state_dir: Path, *options: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "controller.rollback", "--state-dir", str(state_dir), "--json"]
+        + list(options),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout)
+    return done.returncode, str(answer.get("error") or answer.get("message"))
+
+
+def pending(state_dir: Path) -> list[str]:
+    store = SqlStore.in_folder(state_dir)
+    found = [intent.command for intent in store.pending_intents()]
+    store.close()
+    return found
+
+
+def test_without_nginx_it_is_written_down_for_the_next_start(state_dir: Path) -> None:
+    saved(state_dir, Fleet("v1"), Phase.HOLDING)
+    status, said = rollback(state_dir)
+    assert status == 1
+    assert "written down" in said
+    routing = read_routing(state_dir / "router")
+    assert (routing["stable"], routing["canary"], routing["canary_buckets"]) == ("v1", None, 0)
+    assert pending(state_dir) == ["rollback"]
+
+
+def test_after_a_promotion_it_goes_to_the_version_before(state_dir: Path) -> None:
+    write_routing(state_dir / "router", Routing("v2").to_dict())
+    saved(state_dir, Fleet("v1").promoted("v2", NOON), Phase.PROMOTED)
+    rollback(state_dir)
+    assert read_routing(state_dir / "router")["stable"] == "v1"
+
+
+def test_with_nothing_to_go_back_to_it_is_refused_and_nothing_is_changed(state_dir: Path) -> None:
+    saved(state_dir, Fleet("v1"), Phase.ABORTED)
+    before = read_routing(state_dir / "router")
+    status, said = rollback(state_dir)
+    assert (status, pending(state_dir)) == (1, [])
+    assert "no version to roll back to" in said
+    assert read_routing(state_dir / "router") == before
+
+
+def test_a_folder_without_a_state_is_refused(tmp_path: Path) -> None:
+    status, said = rollback(tmp_path / "nowhere")
+    assert status == 1
+    assert "--state-dir" in said
