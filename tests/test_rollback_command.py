@@ -31,10 +31,9 @@ def saved(state_dir: Path, fleet: Fleet, phase: Phase) -> None:
     store.close()
 
 
-def rollback(state_dir: Path, *options: str) -> tuple[int, str]:
+def rollback(state_dir: Path) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "controller.rollback", "--state-dir", str(state_dir), "--json"]
-        + list(options),
+        [sys.executable, "-m", "controller.rollback", "--state-dir", str(state_dir), "--json"],
         capture_output=True,
         text=True,
         check=False,
