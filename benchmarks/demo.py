@@ -97,8 +97,9 @@ class Story:
         self._follow_gates()
         rollout = self._fleet.rollout()
         self._show_verdicts("v2", rollout)
-        self._tell.say(rollout["reason"])
-        caught = rollout["phase"] == "rolled_back" and "digits" in rollout["reason"]
+        self._tell.say(f"{rollout['phase']}: {rollout['reason']}")
+        failed = [v["gate"] for v in rollout["verdicts"] if v["verdict"] == "fail"]
+        caught = rollout["phase"] == "rolled_back" and any("digits" in gate for gate in failed)
         self._must(caught, "v3 is rolled back by the gate on digits", rollout["reason"])
         time.sleep(3)
         self._seconds_of_last("automatic rollback → last request to v3", self._decided_at(), "v3")

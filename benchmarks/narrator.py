@@ -29,11 +29,13 @@ class Narrator:
         self._console.print(f"\n[bold]{escape(title)}[/]")
 
     def say(self, text: str) -> None:
-        self._console.print(f"[dim]{self.elapsed:6.1f} s[/]  {escape(text)}")
+        self._console.print(f"[dim]{self.elapsed:6.1f} s[/]  {escape(text)}", soft_wrap=True)
 
     def command(self, text: str) -> None:
         """A command as a person would type it."""
-        self._console.print(f"[dim]{self.elapsed:6.1f} s[/]  [cyan]$ {escape(text)}[/]")
+        self._console.print(
+            f"[dim]{self.elapsed:6.1f} s[/]  [cyan]$ {escape(text)}[/]", soft_wrap=True
+        )
 
     def plain(self, text: str) -> None:
         """As it is, never wrapped: columns stay columns."""
