@@ -46,7 +46,8 @@ def frontend() -> Any:
 
 def features(samples: speech.Samples, extract: Any) -> torch.Tensor:
     found, _ = extract(torch.from_numpy(samples)[None], torch.tensor([samples.size]))
-    return found[0].to(torch.float16)
+    half: torch.Tensor = found[0].to(torch.float16)
+    return half
 
 
 def a_text(rng: Random, part: str) -> texts.Text:

@@ -86,10 +86,11 @@ def coloured(size: int, rng: np.random.Generator, exponent: float) -> Samples:
 def hum(size: int, rng: np.random.Generator) -> Samples:
     time = np.arange(size) / RATE
     base = rng.uniform(45, 130)
-    return sum(
-        (rng.uniform(0.2, 1) / k * np.sin(2 * np.pi * (base * k * time + rng.random()))
-         for k in range(1, 9)), start=np.zeros(size),
-    ).astype(np.float32)  # fmt: skip
+    tones = [
+        rng.uniform(0.2, 1) / k * np.sin(2 * np.pi * (base * k * time + rng.random()))
+        for k in range(1, 9)
+    ]
+    return np.sum(tones, axis=0).astype(np.float32)
 
 
 def fan(size: int, rng: np.random.Generator) -> Samples:

@@ -79,7 +79,8 @@ class Loader:
         self.batches = self._order()
 
     def _order(self) -> list[list[int]]:
-        rng, batches, size = Random(self.schedule.seed), [], self.schedule.batch
+        rng, size = Random(self.schedule.seed), self.schedule.batch
+        batches: list[list[int]] = []
         while len(batches) < self.schedule.steps:
             order = list(range(len(self.samples)))
             rng.shuffle(order)
@@ -111,7 +112,8 @@ Loss = Callable[[Any, Batch], torch.Tensor]
 
 def plain_loss(model: Any, batch: Batch) -> torch.Tensor:
     every = torch.ones(len(batch.text), dtype=torch.bool)
-    return model(*batch.pick(every))[0]
+    loss: torch.Tensor = model(*batch.pick(every))[0]
+    return loss
 
 
 class Taught:
