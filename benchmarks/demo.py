@@ -103,7 +103,7 @@ class Story:
         self._must(caught, "v3 is rolled back by the gate on digits", rollout["reason"])
         time.sleep(3)
         self._seconds_of_last("automatic rollback → last request to v3", self._decided_at(), "v3")
-        self._worst_utterances()
+        self._error_rates()
 
     def _killed_node(self) -> None:
         self._tell.chapter("A node dies")
@@ -187,22 +187,26 @@ class Story:
         title = f"error rates (CER), {stable} against {version}"
         self._tell.verdicts(title, rollout["verdicts"])
 
-    def _worst_utterances(self) -> None:
-        self._tell.say("what v3 got wrong:")
-        found = json.loads(self._rollout("evaluate", "v2", "v3", "--eval-set", "digits", "--json"))
+    def _error_rates(self) -> None:
+        """CER of all versions on all eval sets, and v3's worst utterances beside v2's. All were
+        transcribed for the gates, and what was transcribed once is kept."""
+        self._tell.say("what v3 got wrong, by the transcripts that are kept:")
+        found = self._evaluation("v2", "v3")
+        self._evaluation("v1")
         names = ["reference", "v2", "v3"]
         for item in found["worst"][:3]:
             self._tell.plain(f"\n          {item['key']}: {item['more_errors']} more errors")
             for name, line in zip(names, item["aligned"], strict=True):
                 self._tell.plain(f"          {name:<10} {line}")
 
-    def error_rates(self) -> None:
-        """CER of all versions on all eval sets; their transcripts are kept, so this is quick."""
+    def _evaluation(self, *versions: str) -> dict[str, Any]:
         sets = [word for name in EVAL_SETS for word in ("--eval-set", name)]
-        for version in ("v1", "v2", "v3"):
-            found = json.loads(self._fleet.rollout_command("evaluate", version, *sets, "--json"))
-            rates = found["versions"][0]["eval_sets"]
-            self.report.cer[version] = {rate["eval_set"]: rate["cer"] for rate in rates}
+        said = self._rollout("evaluate", *versions, *sets, "--json")
+        found: dict[str, Any] = json.loads(said)
+        for item in found["versions"]:
+            rates = {rate["eval_set"]: rate["cer"] for rate in item["eval_sets"]}
+            self.report.cer[item["version"]] = rates
+        return found
 
     def _rollout(self, *arguments: str) -> str:
         self._tell.command(f"rollout {' '.join(arguments)}")
@@ -214,15 +218,15 @@ class Story:
     def _took(self, what: str, began: float) -> None:
         self._note(what, time.time() - began)
 
-    def _note(self, what: str, seconds: float) -> None:
+    def _note(self, what: str, seconds: float, meaning: str = "") -> None:
         self.report.seconds[what] = round(seconds, 3)
-        self._tell.say(f"{what}: {seconds:.2f} s")
+        self._tell.say(f"{what}: {seconds:.2f} s{meaning}")
 
     def _seconds_of_last(self, what: str, began: float, version: str) -> None:
         """From `began` to the start of the last request that `version` answered; 0 where none
         began later."""
         starts = [r.start for r in self._records() if r.version == version]
-        self._note(what, max(0.0, max(starts, default=began) - began))
+        self._note(what, max(0.0, max(starts, default=began) - began), " (0: none began later)")
 
     def _decided_at(self) -> float:
         changes = self._fleet.events("rollout.phase_changed")
@@ -281,7 +285,6 @@ def play(runtime: Any, keep: bool, narrator: Narrator) -> int:
             story.report.seconds["up → all nodes healthy"] = round(narrator.elapsed, 3)
             try:
                 story.play()
-                story.error_rates()
             finally:
                 story.report.traffic = summary(load.stop())
         story.report.checks["no request failed"] = story.report.traffic["failed"] == 0

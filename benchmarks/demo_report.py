@@ -50,7 +50,7 @@ class Report:
         eval_sets = list(next(iter(self.cer.values()), {}))
         rows = [
             [version, *(f"{100 * rates[name]:.2f}" for name in eval_sets)]
-            for version, rates in self.cer.items()
+            for version, rates in sorted(self.cer.items())
         ]
         narrator.table("error rates (CER, %)", ["version", *eval_sets], rows)
 
