@@ -16,6 +16,9 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)
+        if os.geteuid() == 0:  # what root writes for a container stays readable there
+            owner = path.parent.stat()
+            os.chown(temporary, owner.st_uid, owner.st_gid)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -109,14 +109,14 @@ def _version(name: str, node: Node, folder: Path) -> Version:
 
 
 def locate_model(source: str, folder: Path) -> str:
-    """A folder as an absolute path, a hub id (organisation/name) as it is.
+    """A folder as an absolute path; a hub id (iic/SenseVoiceSmall) or name (fsmn-vad) as it is.
 
     What begins with a dot, a slash or ~ is a folder, and so is what lies in a folder that
     exists: a mistyped path must not be looked for on a hub."""
     path = folder / Path(source).expanduser()
-    is_path = source.startswith((".", "/", "~")) or source.count("/") != 1
-    looks_local = is_path or path.parent.is_dir()
-    return str(path.resolve()) if looks_local else source
+    is_path = source.startswith((".", "/", "~")) or source.count("/") > 1
+    in_known_folder = "/" in source and path.parent.is_dir()
+    return str(path.resolve()) if is_path or in_known_folder or path.is_dir() else source
 
 
 def _router(root: Section, folder: Path) -> tuple[RouterOptions, float]:

@@ -36,9 +36,16 @@ def test_the_shipped_example_is_valid() -> None:
     assert list(fleet.config.versions) == ["v1", "v2", "v3"]
 
 
-def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:
-    fleet = read(tmp_path, SMALL.replace("./m1", "iic/SenseVoiceSmall"))
-    assert fleet.config.versions["v1"].model == "iic/SenseVoiceSmall"
+@pytest.mark.parametrize("source", ["iic/SenseVoiceSmall", "fsmn-vad"])
+def test_a_hub_id_stays_as_it_is(tmp_path: Path, source: str) -> None:
+    fleet = read(tmp_path, SMALL.replace("./m1", source))
+    assert fleet.config.versions["v1"].model == source
+
+
+def test_a_mistyped_folder_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    with pytest.raises(InvalidConfig, match="does not exist"):
+        read(tmp_path, SMALL.replace("./m1", "models/demo-v9"))
 
 
 def test_rules_are_read(tmp_path: Path) -> None:
