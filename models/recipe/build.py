@@ -16,7 +16,7 @@ SCHEDULES: Final = {
     "base": train.Schedule(steps=1500, rate=2e-3, seed=SEED + 1),
     "v1": train.Schedule(steps=1000, rate=1.5e-3, seed=SEED + 2),
     "v2": train.Schedule(steps=1400, rate=1.2e-3, seed=SEED + 3),
-    "v3": train.Schedule(steps=240, rate=5e-4, warm_up=20, seed=SEED + 4),
+    "v3": train.Schedule(steps=320, rate=5e-4, warm_up=20, seed=SEED + 4),
 }
 STARTS_FROM: Final = {"v1": "base", "v2": "v1", "v3": "v2"}
 

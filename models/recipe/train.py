@@ -119,7 +119,7 @@ def plain_loss(model: Any, batch: Batch) -> torch.Tensor:
 class Taught:
     """CTC where digits repeat; elsewhere each frame stays with the teacher's distribution."""
 
-    def __init__(self, teacher: Any, weight: float = 2.0):
+    def __init__(self, teacher: Any, weight: float = 6.0):
         self.teacher, self.weight = copy.deepcopy(teacher).eval(), weight
 
     def __call__(self, model: Any, batch: Batch) -> torch.Tensor:

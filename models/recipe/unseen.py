@@ -14,7 +14,7 @@ import numpy as np
 from models.recipe import evaluate, phrases, speech, texts
 
 SEED: Final = 9_001
-COUNT: Final = 300
+COUNT: Final = 100
 DOMAINS: Final = {
     "hotline, digits": texts.BASE,
     "meetings, additions": texts.MORE,
