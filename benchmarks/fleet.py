@@ -69,8 +69,8 @@ class BenchFleet:
         if self.kept and error is None:
             return
         left = self.stop()
-        if left and error is None:
-            raise FleetFailed("left running: " + "; ".join(left))
+        if left:
+            raise FleetFailed("had to be killed at the end: " + "; ".join(left)) from error
 
     @property
     def url(self) -> str:
@@ -116,11 +116,11 @@ class BenchFleet:
         """Stop all of it as `rollout down` does; what is left running all the same.
 
         A second Ctrl-C does not stop the stopping."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return self._stop()
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)
 
     def _stop(self) -> list[str]:
         if self._stopped:
@@ -293,8 +293,10 @@ class BenchFleet:
 
 
 def end_like_ctrl_c() -> None:
-    """Let SIGTERM end a benchmark as Ctrl-C does: with everything stopped."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM end a benchmark as Ctrl-C does: with everything stopped. SIGINT is set, too:
+    a shell starts what it runs in the background with that signal ignored."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _free_port() -> int:
