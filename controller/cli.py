@@ -210,7 +210,8 @@ def verdict_status(rollout: dict[str, Any]) -> int:
         return VERDICT_FAIL
     if rollout["phase"] in {"rolled_back", "aborted"}:
         return FAILED
-    return VERDICT_INCONCLUSIVE if "inconclusive" in verdicts else 0
+    unmeasured = rollout["phase"] == "waiting" and rollout["gates"] and not verdicts
+    return VERDICT_INCONCLUSIVE if "inconclusive" in verdicts or unmeasured else 0
 
 
 @app.command()
@@ -306,11 +307,12 @@ def check_plan(
     as_json: Json = False,
 ) -> None:
     """Explain a plan in words, or say what is wrong with it."""
+    from controller.adapters.fleet_file import read_fleet
     from controller.adapters.plan_files import load_plan
     from controller.resources import rollouts_dir
 
-    own = fleet.absolute().parent / "rollouts"
-    directories = [directory for directory in (own, rollouts_dir()) if directory.is_dir()]
+    own = read_fleet(fleet).plans_dir if fleet.exists() else None
+    directories = [directory for directory in (own, rollouts_dir()) if directory is not None]
     found = load_plan(_plan(plan), directories)
     _show(found, False, views.plan) if not as_json else print(views.plan_json(found))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,6 @@ def _result(response: httpx.Response) -> Any:
 def _user() -> str:
     """Who gives the command, for the audit."""
     try:
-        return getpass.getuser()
+        return re.sub(r"[^\w.@ -]", "_", getpass.getuser())[:64]
     except (KeyError, OSError):
         return f"uid {os.getuid()}"

@@ -11,8 +11,10 @@ import getpass
 import http.client
 import json
 import os
+import re
 import sqlite3
 import sys
+import time
 import urllib.parse
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,7 @@ from controller.core.errors import ControllerError, Refused, RouterUnavailable
 
 DONE, FAILED, UNREACHABLE = 0, 1, 5
 _TIMEOUT_SECONDS: Final = 30.0
+_STARTING_SECONDS: Final = 60.0
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,8 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
         message, controller = roll_back(options.state_dir, options.to)
     except ControllerError as error:
         _fail(str(error), FAILED, options.json)
-    except OSError as error:
-        _fail(f"{error}; nothing was changed", UNREACHABLE, options.json)
+    except (OSError, http.client.HTTPException) as error:
+        _fail(f"{error!r}; see with `rollout status` what holds", UNREACHABLE, options.json)
+    except sqlite3.Error as error:
+        _fail(f"the state cannot be read ({error}); nothing was changed", FAILED, options.json)
     print(json.dumps({"message": message, "controller": controller}) if options.json else message)
 
 
@@ -64,10 +69,19 @@ def roll_back(state_dir: Path, to: str | None) -> tuple[str, bool]:
         raise Refused(
             f"{folder.path} is no state folder: nothing was changed. Name it with --state-dir"
         )
-    try:
-        folder.lock()
-    except Refused:  # a controller holds it: the command is for that one
-        return _ask_controller(folder, to), True
+    deadline = time.monotonic() + _STARTING_SECONDS
+    while True:
+        try:
+            folder.lock()
+        except Refused:  # a controller holds it: the command is for that one
+            try:
+                return _ask_controller(folder, to), True
+            except ConnectionRefusedError:  # it is just starting, or just ending
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        else:
+            break
     try:
         return _roll_back_alone(folder, to), False
     finally:
@@ -77,7 +91,7 @@ def roll_back(state_dir: Path, to: str | None) -> tuple[str, bool]:
 def _ask_controller(folder: StateFolder, to: str | None) -> str:
     address = folder.address()
     if address is None:
-        raise Refused("the controller is just starting; nothing was changed. Try again")
+        raise ConnectionRefusedError("the controller is just starting; nothing was changed")
     url = urllib.parse.urlsplit(address.url)
     connection = http.client.HTTPConnection(
         url.hostname or "127.0.0.1", url.port, timeout=_TIMEOUT_SECONDS
@@ -131,6 +145,8 @@ def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | Non
     ended = newest is None or newest[0] in {"promoted", "rolled_back", "aborted"}
     if to is None and not ended:
         return str(routing["stable"])
+    if to and not database.execute("SELECT 1 FROM versions WHERE name = ?", (to,)).fetchone():
+        raise Refused(f"there is no version {to!r}; nothing was changed")
     target = to or fleet.get("previous")
     if target is None:
         raise Refused("there is no version to roll back to; nothing was changed")
@@ -142,7 +158,9 @@ def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | Non
 def _add_intent(database: sqlite3.Connection, to: str | None) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat()
     database.execute(
-        "INSERT INTO intents (at, actor, command, arguments, done) VALUES (?, ?, ?, ?, 0)",
+        # Once: a second one, given in fear, would go back one version more.
+        "INSERT INTO intents (at, actor, command, arguments, done) SELECT ?, ?, ?, ?, 0 "
+        "WHERE NOT EXISTS (SELECT 1 FROM intents WHERE done = 0 AND command = 'rollback')",
         (now, _user(), "rollback", json.dumps({"to": to})),
     )
 
@@ -152,8 +170,9 @@ def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:
     note = "The controller is not running: `rollout up` starts it and finishes the rest."
     serving = routing_switch.serving(folder.router_dir, routing["stable"])
     if serving is False:
-        return (
-            f"written down, not yet in effect: nginx knows no node of {routing['stable']}. {note}"
+        raise RouterUnavailable(
+            f"no node of {routing['stable']} runs, so traffic stays where it is; the rollback is "
+            f"written down. {note}"
         )
     routing_switch.write_routing(folder.router_dir, routing)
     try:
@@ -167,7 +186,7 @@ def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        return re.sub(r"[^\w.@ -]", "_", getpass.getuser())[:64]
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
 

@@ -43,7 +43,8 @@ def serve(settings: Settings) -> None:
     fleet_path = str(settings.fleet_path.absolute())
     folder.write_address(ControllerAddress(api_url(settings), os.getpid(), fleet_path, runtime))
     server.run(app)
-    folder.forget_address()
+    if not server.was_forced:  # a second Ctrl-C: what still runs is for `rollout down`
+        folder.forget_address()
     folder.unlock()
 
 
@@ -76,6 +77,10 @@ class _Server:
     def finish(self) -> None:
         if self._server is not None:
             self._server.should_exit = True
+
+    @property
+    def was_forced(self) -> bool:
+        return self._server is not None and self._server.force_exit
 
     def run(self, app: object) -> None:
         config = uvicorn.Config(
@@ -180,8 +185,7 @@ def clean_up_alone(state_dir: Path) -> str:
     try:
         runtime: RuntimeChoice = "docker" if address.runtime == "docker" else "process"
         settings = Settings(Path(address.fleet_path), folder.path, runtime)
-        service = build_service(settings, lambda: None)
-        asyncio.run(service.tear_down())
+        asyncio.run(build_service(settings, lambda: None).tear_down())
         folder.forget_address()
     finally:
         folder.unlock()

@@ -85,7 +85,16 @@ class ProcessRuntime:
     def _observe(self) -> tuple[ObservedNode, ...]:
         names = sorted(path.parent.name for path in self._nodes.glob(f"*/{_RECORD}"))
         records = ((name, self._read(name)) for name in names)
-        return tuple(self._view(name, record) for name, record in records if record)
+        return tuple(
+            self._view(name, record)
+            for name, record in records
+            if record and not self._is_being_started(name, record)
+        )
+
+    def _is_being_started(self, name: str, record: _Record) -> bool:
+        """By ourselves, this moment: not yet a process, and no crash either."""
+        lock = self._locks.get(name)
+        return record.pid is None and lock is not None and lock.locked()
 
     def _view(self, name: str, record: _Record) -> ObservedNode:
         process = self._find(name, record)
@@ -150,17 +159,20 @@ class ProcessRuntime:
             return self._find_by_command(name)
         try:
             process = psutil.Process(record.pid)
-            same = abs(process.create_time() - (record.created or 0)) < 0.01
+            # Not by its start time: psutil adds the boot time, which moves when a clock is set.
+            same = self._is_node(process.cmdline(), name)
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             return None
+
+    def _is_node(self, command: list[str], name: str) -> bool:
+        return "asr_node" in command and str(self._nodes / name) in command
 
     def _find_by_command(self, name: str) -> psutil.Process | None:
         """A node whose controller died between starting it and writing down its pid."""
-        data_dir = str(self._nodes / name)
         for process in psutil.process_iter(["cmdline", "create_time"]):
             command = process.info["cmdline"] or []
-            if "asr_node" in command and data_dir in command:
+            if self._is_node(command, name):
                 record = self._read(name)
                 if record:
                     port = int(command[command.index("--port") + 1])

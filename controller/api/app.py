@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
 
@@ -19,6 +20,7 @@ from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 _OBSERVE_SECONDS = 0.5
+_THREADS = 128
 _HEARTBEAT_SECONDS = 0.5
 
 
@@ -46,6 +48,8 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
 @asynccontextmanager
 async def running(service: Service) -> AsyncIterator[None]:
     """Run the loop and its timers; at the end stop router and nodes, and nothing is left."""
+    # Stops of nodes wait in threads; they must never hold up a tick or a rollback.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "work"))
     loop = service.loop
     await loop.begin()
     scheduler = _timers(service)

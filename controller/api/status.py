@@ -97,6 +97,7 @@ def rollout_summary(rollout: Rollout) -> dict[str, Any]:
         "step": rollout.step + 1,
         "steps": [step.percent for step in rollout.plan.steps],
         "percent": rollout.percent,
+        "gates": len(rollout.plan.gates),
         "reason": rollout.reason,
         "actor": rollout.actor,
         "created_at": rollout.created_at.isoformat(),

@@ -37,20 +37,20 @@ class FleetConfig:
         """How many canary nodes a share needs: as many of the stable's as it takes over."""
         return max(self.canary_nodes, math.ceil(percent / 100 * self.stable_nodes))
 
-    def check_capacity(self, rollback_window_seconds: float) -> None:
+    def check_capacity(self, rollback_window_seconds: float, retired_nodes: int = 0) -> None:
         """Raise Refused where a rollout would need more devices than there are."""
         if not self.devices or self.share_devices:
             return
         canary = self.canary_nodes_for(100)
-        needed = self.stable_nodes + canary + self.backup_nodes
+        needed = self.stable_nodes + canary + self.backup_nodes + retired_nodes
         if rollback_window_seconds:  # the retired nodes stay while the backup is renewed
             needed += 1
         if needed > len(self.devices):
             raise Refused(
                 f"a rollout needs {needed} devices ({self.stable_nodes} stable, {canary} canary, "
-                f"{self.backup_nodes} backup, one to renew it) and fleet.yaml lists "
-                f"{len(self.devices)}; nothing was started. Add devices, or set `gpu: shared`, or "
-                f"`rollback_window: 0` in the plan"
+                f"{self.backup_nodes} backup, one to renew it, {retired_nodes} still warm) and "
+                f"fleet.yaml lists {len(self.devices)}; nothing was started. Add devices, or set "
+                f"`gpu: shared`, or `rollback_window: 0` in the plan"
             )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 from controller.core.errors import InvalidConfig
 from controller.core.names import check_name
@@ -15,6 +15,7 @@ OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
 Promote = Literal["manual", "auto"]
 Measure = Literal["cer", "wer"]
+_YEAR_SECONDS: Final = 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ class Plan:
         self._check_gates()
         if not 0 < self.start_deadline_seconds < math.inf:
             raise InvalidConfig("start_deadline: must be longer than nothing")
-        if not 0 <= self.rollback_window_seconds < math.inf:
-            raise InvalidConfig("rollback_window: must not be negative")
+        if not 0 <= self.rollback_window_seconds <= _YEAR_SECONDS:
+            raise InvalidConfig("rollback_window: must be from 0 to 365 days")
 
     def _check_steps(self) -> None:
         if not self.steps:

@@ -131,9 +131,9 @@ def advance(rollout: Rollout, facts: Facts) -> Rollout:
     """The rollout after these facts; the same value where nothing is to change."""
     if rollout.ended:
         return rollout
-    if problem := _fatal(rollout, facts):
-        return rollout.to(Phase.ROLLED_BACK, facts.now, problem)
-    judged = _with_verdicts(rollout, facts)
+    judged = _with_verdicts(rollout, facts)  # first: what sent it back must stay to be read
+    if problem := _fatal(judged, facts):
+        return judged.to(Phase.ROLLED_BACK, facts.now, problem)
     match judged.phase:
         case Phase.PREPARING:
             return _prepared(judged, facts)
@@ -190,6 +190,8 @@ def _held(rollout: Rollout, facts: Facts) -> Rollout:
 
 
 def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
+    if facts.canary_ready < facts.canary_needed:
+        return rollout  # a canary that is not there proves nothing
     held = (facts.now - rollout.phase_since).total_seconds()
     if held < rollout.current_step.hold_seconds and not rollout.full:
         return rollout

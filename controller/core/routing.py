@@ -68,7 +68,8 @@ class AddressRule:
 
     def __post_init__(self) -> None:
         try:
-            ipaddress.ip_network(self.cidr)
+            network = ipaddress.ip_network(self.cidr)
+            object.__setattr__(self, "cidr", str(network))  # never with a netmask
         except ValueError as error:
             raise Refused(f"routing rule: address range {self.cidr!r}: {error}") from error
 

@@ -72,7 +72,9 @@ def _check_start(state: State, version: str, plan: Plan, force: bool) -> None:
             f"{version} is marked bad: it was rolled back before. Nothing was started; "
             f"`rollout start {version} --force` tries it again"
         )
-    state.config.check_capacity(plan.rollback_window_seconds)
+    warm = state.fleet.retired not in {None, version}
+    retired_nodes = state.config.stable_nodes if warm else 0
+    state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
 
 
 def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:

@@ -73,12 +73,19 @@ class Loop:
             ports.runtime, ports.client, ports.store, config.probes, versions, self.wake
         )
         self.keeper = NodeKeeper(
-            config, versions, ports.runtime, ports.client, self.jobs, self.observe_soon
+            config,
+            versions,
+            ports.runtime,
+            ports.client,
+            self.jobs,
+            self.observe_soon,
+            ending=self.observer.ending,
         )
         self.evaluator = evaluator(self.observer.addresses, self.observer.digests)
         self.fleet = Fleet(stable=config.initial_version)
         self.rollout: Rollout | None = None
         self._began_at: datetime.datetime | None = None
+        self._failed = False
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._intents: list[Intent] = []
         self._submitting = asyncio.Lock()
@@ -179,7 +186,7 @@ class Loop:
                 await self.tick()
             except Exception:  # nothing accepted is lost: the next tick finds it in the store
                 log.exception("tick.failed")
-                self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
+                self._failed = True
 
     async def observe_round(self) -> None:
         self.observe_soon()
@@ -198,13 +205,18 @@ class Loop:
     async def tick(self) -> None:
         """One round. Waits for nothing but a transaction and the router's switch."""
         began = time.perf_counter()
+        await self._read_intents_again()
         await self.observer.trust(self._ports.now())
-        outcomes = await self._carry_out_intents()
-        await self._advance()
-        await self._converge(self.desired())
-        for intent_id, outcome in outcomes.items():  # who asked is told when it has taken effect
-            if waiting := self._waiting.pop(intent_id, None):
-                waiting.set_result(outcome)
+        outcomes: dict[int, Outcome] = {}
+        try:
+            await self._carry_out_intents(outcomes)
+            await self._advance()
+            await self._converge(self.desired())
+        finally:  # who asked is told when it has taken effect, or cannot
+            for intent_id, outcome in outcomes.items():
+                waiting = self._waiting.pop(intent_id, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(outcome)
         self.memory.tick_seconds = time.perf_counter() - began
         self._ticked.set()
         self._ticked.clear()
@@ -222,9 +234,18 @@ class Loop:
             await self._save([event], fleet=self.fleet)
         self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
 
-    async def _carry_out_intents(self) -> dict[int, Outcome]:
-        intents, self._intents = self._intents, []
-        return {i.id: await self._carry_out(i) for i in sorted(intents, key=lambda i: i.id)}
+    async def _read_intents_again(self) -> None:
+        """After a failed tick: what was accepted and not carried out is in the store."""
+        if self._failed:
+            async with self._submitting:
+                self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
+            self._failed = False
+
+    async def _carry_out_intents(self, outcomes: dict[int, Outcome]) -> None:
+        while self._intents:
+            intent = self._intents[0]
+            outcomes[intent.id] = await self._carry_out(intent)
+            self._intents.remove(intent)
 
     async def _carry_out(self, intent: Intent) -> Outcome:
         state = State(self.config, self.fleet, self.rollout, frozenset(self.versions))
@@ -288,12 +309,15 @@ class Loop:
     async def _switch(self, routing: Routing) -> None:
         router = self._ports.router.state()
         target = servable(routing, router.loaded, router.routing)
-        if target is None or target == router.routing:
+        loading = self.jobs.runs("router.load")  # it carries the routing of its beginning
+        if target is None or (target == router.routing and not loading):
             return
         try:
             await self._ports.router.switch(target)
         except RouterUnavailable as error:
             log.warning("router.switch_failed error=%s", error)
+            return
+        if target == router.routing:
             return
         log.info("router.switched stable=%s canary=%s percent=%s", target.stable, target.canary,
                  target.canary_percent)  # fmt: skip
@@ -306,17 +330,31 @@ class Loop:
 
     def _measure(self) -> None:
         rollout = self.rollout
-        if rollout is None or rollout.phase is not Phase.HOLDING:
+        if rollout is None:
             return
         key = f"gates:{rollout.id}"
+        if rollout.ended:
+            self.jobs.cancel(key)  # its requests would hold up the canary's drain
+        if rollout.phase is not Phase.HOLDING:
+            return
         if rollout.verdicts or not rollout.plan.gates or self.jobs.error(key):
             return
 
         async def work() -> None:
-            verdicts = await measure(rollout, self.evaluator, self._progress)
+            try:
+                verdicts = await measure(rollout, self.evaluator, self._progress)
+            except NodeUnavailable:
+                if self._both_ready(rollout):
+                    raise
+                return  # a node went away: measured again when it is back
             self.memory.verdicts[rollout.id] = verdicts
 
-        self.jobs.ensure(key, work)
+        if self._both_ready(rollout):
+            self.jobs.ensure(key, work)
+
+    def _both_ready(self, rollout: Rollout) -> bool:
+        versions = (rollout.from_version, rollout.version)
+        return all(self.observer.addresses(version) for version in versions)
 
     def _progress(self, version: str, eval_set: str, done: int, of: int) -> None:
         self.memory.progress = f"{version} transcribes {eval_set}: {done} of {of}"

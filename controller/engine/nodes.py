@@ -44,6 +44,9 @@ class NodeKeeper:
     jobs: Jobs
     observe_soon: Callable[[], None]
     longest_wait_seconds: float = 30.0  # between two starts of a node that crashes
+    ending: set[str] = field(default_factory=set)  # instances that were told to stop
+    _wanted: frozenset[str] = frozenset()
+    _given: dict[str, str] = field(default_factory=dict)  # devices of nodes that start just now
     _attempts: dict[str, _Attempts] = field(default_factory=dict)
     _problems: dict[str, str] = field(default_factory=dict)
 
@@ -55,8 +58,11 @@ class NodeKeeper:
         loaded: Membership | None,
     ) -> None:
         """Begin what is missing and end what is too much."""
+        self._wanted = frozenset(node.name for node in desired.nodes)
         for wanted in desired.nodes:
             self._keep(wanted, observed, health)
+        if self.jobs.runs("router.load"):  # the nodes that it loads are not in `loaded` yet
+            return
         routed = _routed(loaded)
         for name, node in observed.items():
             if not desired.wants(name) and name not in routed:
@@ -126,6 +132,8 @@ class NodeKeeper:
         attempts = self._attempts.get(wanted.name)
         if attempts is not None and time.monotonic() < attempts.next_start:
             return
+        if self.jobs.runs(f"node:{wanted.name}"):
+            return
         spec = NodeSpec(
             wanted.name, self.versions[wanted.version], self._device(wanted.name, observed)
         )
@@ -136,28 +144,41 @@ class NodeKeeper:
         devices = self.config.devices
         if not devices:
             return "auto"
-        used = [n.device for n in observed.values() if n.running and n.name != name]
-        if name in observed and observed[name].device in devices:
-            return observed[name].device
-        return min(devices, key=used.count)
+        own = observed.get(name)
+        if own is not None and own.device in devices:
+            return own.device
+        used = {n: d for n, d in self._given.items() if self.jobs.runs(f"node:{n}")}
+        used |= {n.name: n.device for n in observed.values() if n.running}
+        used.pop(name, None)
+        self._given[name] = chosen = min(devices, key=list(used.values()).count)
+        return chosen
 
     def _end(self, node: ObservedNode, state: NodeHealth | None) -> None:
         name = node.name
+        if self.jobs.runs(f"node:{name}"):
+            return
+        self.ending.add(node.instance)  # from here on it gets no new traffic, also if wanted again
         if not node.running or state is None or state.health is Health.STARTING:
             self._begin(f"node:{name}", lambda: self.runtime.stop(name, 2.0))
         else:
             self._begin(f"node:{name}", lambda: self._drain(node))
 
     async def _drain(self, node: ObservedNode) -> None:
-        """Wait until the node's last request has ended, at most `stream_drain`; then stop it."""
+        """Wait until the node's last request has ended, at most `stream_drain`; then stop it,
+        unless it is wanted again by then."""
         deadline = time.monotonic() + self.config.stream_drain_seconds
-        while time.monotonic() < deadline and node.address is not None:
+        silent = 0
+        while time.monotonic() < deadline and node.address is not None and silent < 3:
+            if node.name in self._wanted:
+                self.ending.discard(node.instance)
+                return
             try:
                 answer = await self.client.readiness(node.address, 1.0)
-            except NodeUnavailable:
-                break  # gone, or frozen: stop() ends it either way
-            if answer.in_flight == 0:
-                break
+                silent = 0
+                if answer.in_flight == 0:
+                    break
+            except NodeUnavailable:  # once is a busy node; three times, stop() ends it either way
+                silent += 1
             await asyncio.sleep(0.2)
         await self.runtime.stop(node.name, _STOP_GRACE_SECONDS)
         log.info("node.stopped name=%s", node.name)

@@ -33,6 +33,7 @@ class Observer:
         self._versions = versions
         self._prober = Prober(client, limits, on_change)
         self.nodes: dict[str, ObservedNode] = {}
+        self.ending: set[str] = set()  # instances that the keeper has told to stop
         self.digests: dict[str, str] = {}
 
     @property
@@ -101,6 +102,8 @@ class Observer:
     def _is_ready(self, node: ObservedNode) -> bool:
         known = self.health.get(node.name)
         if known is None or known.instance != node.instance or not known.takes_traffic:
+            return False
+        if node.instance in self.ending:
             return False
         pinned = self.digests.get(node.version)
         return node.running and pinned is not None and known.digest == pinned

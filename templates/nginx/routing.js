@@ -137,6 +137,9 @@ function within(address, cidr) {
         return false;
     }
     let bits = at < 0 ? base.length * 8 : Number(cidr.slice(at + 1));
+    if (!(bits >= 0 && bits <= base.length * 8)) {
+        return false;
+    }
     for (let i = 0; i < base.length && bits > 0; i++, bits -= 8) {
         const mask = bits >= 8 ? 0xff : (0xff << (8 - bits)) & 0xff;
         if ((base[i] & mask) !== (own[i] & mask)) {

@@ -61,6 +61,7 @@ def test_a_failed_gate_rolls_back_at_once() -> None:
     after = advance(holding(), facts(seconds=1, verdicts=(a_verdict(Outcome.FAIL),)))
     assert after.phase is Phase.ROLLED_BACK
     assert "error-rate digits failed" in after.reason
+    assert after.verdicts == (a_verdict(Outcome.FAIL),)
 
 
 def test_an_inconclusive_gate_waits_for_a_person() -> None:

@@ -190,9 +190,13 @@ class NginxRouter:
 
     def _adopted(self) -> tuple[Membership, Routing] | None:
         """What a running nginx of ours serves with."""
-        value = self._inspect() if self._launcher.is_running() else None
-        if value is None:
+        if not self._launcher.is_running():
             return None
+        deadline = time.monotonic() + _LOAD_SECONDS
+        while (value := self._inspect()) is None:  # a busy machine must not cost it its nodes
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.1)
         generation = int(value["generation"])
         membership = self._generations.membership(generation)
         routing = Routing.from_dict(value["routing"])
