@@ -59,6 +59,13 @@ def test_without_nginx_it_is_written_down_for_the_next_start(state_dir: Path) ->
     assert pending(state_dir) == ["rollback"]
 
 
+def test_given_twice_it_is_written_down_once(state_dir: Path) -> None:
+    saved(state_dir, Fleet("v2", previous="v1"), Phase.HOLDING)
+    rollback(state_dir)
+    rollback(state_dir)
+    assert pending(state_dir) == ["rollback"]
+
+
 def test_after_a_promotion_it_goes_to_the_version_before(state_dir: Path) -> None:
     write_routing(state_dir / "router", Routing("v2").to_dict())
     saved(state_dir, Fleet("v1").promoted("v2", NOON), Phase.PROMOTED)

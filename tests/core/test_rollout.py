@@ -57,6 +57,11 @@ def test_a_passed_step_waits_for_a_person() -> None:
     assert (after.phase, after.percent) == (Phase.WAITING, 5)
 
 
+def test_a_step_is_not_passed_while_its_canary_is_missing() -> None:
+    missing = facts(seconds=9999, verdicts=(a_verdict(),), canary_ready=0)
+    assert advance(holding(), missing).phase is Phase.HOLDING
+
+
 def test_a_failed_gate_rolls_back_at_once() -> None:
     after = advance(holding(), facts(seconds=1, verdicts=(a_verdict(Outcome.FAIL),)))
     assert after.phase is Phase.ROLLED_BACK

@@ -94,6 +94,7 @@ class FakeRuntime:
             running=spec.version.name not in self.world.broken,
             address=f"127.0.0.1:{9000 + number}",
             started_at=NOON,
+            device=spec.device,
         )
 
     async def stop(self, name: str, grace_seconds: float) -> None:
@@ -169,12 +170,12 @@ class FakeRouter:
         return
 
 
-def a_loop(world: FakeWorld, store: object, clock: Clock) -> Loop:
+def a_loop(world: FakeWorld, store: object, clock: Clock, config: FleetConfig = CONFIG) -> Loop:
     """A controller over the world: the first, or one after a crash."""
     client = FakeClient(world)
     ports = Ports(store, FakeRuntime(world), FakeRouter(world), client, clock)
     return Loop(
-        CONFIG,
+        config,
         dict(VERSIONS),
         ports,
         lambda addresses, digests: Evaluator(store, client, addresses, digests, lambda _: DIGITS),

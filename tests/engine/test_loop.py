@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from controller.adapters.store import SqlStore
 from controller.core.rollout import Phase
 from tests.engine.conftest import Driver
+from tests.engine.fakes import CONFIG, Clock, FakeWorld, a_loop
 
 
 def percents(driver: Driver) -> list[float]:
@@ -112,6 +116,28 @@ async def test_a_node_with_other_model_files_gets_no_traffic(driver: Driver) -> 
     group = driver.world.loaded.group("v1")
     assert [endpoint.node for endpoint in group.endpoints] == ["v1-1"]
     assert driver.loop.observer.health["v1-2"].health == "mismatch"
+
+
+async def test_nodes_that_start_together_get_a_device_each(
+    world: FakeWorld, store: SqlStore
+) -> None:
+    devices = ("cuda:0", "cuda:1", "cuda:2")
+    driver = Driver(world, store, Clock())
+    driver.loop = a_loop(world, store, Clock(), replace(CONFIG, devices=devices))
+    await driver.begin()
+    await driver.until_settled()
+    assert sorted(node.device for node in world.nodes.values()) == list(devices)
+    await driver.loop.close()
+
+
+async def test_a_node_that_was_told_to_stop_gets_no_traffic_although_it_is_wanted_again(
+    driver: Driver,
+) -> None:
+    await driver.start()
+    await to_phase(driver, Phase.WAITING)
+    await driver.command("abort")
+    driver.loop.observer.ending.add(driver.world.nodes["v2-1"].instance)
+    assert driver.loop.observer.addresses("v2") == []
 
 
 async def test_a_dead_node_is_started_again(driver: Driver) -> None:
