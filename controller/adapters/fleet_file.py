@@ -12,7 +12,7 @@ from controller.core.errors import Refused
 from controller.core.fleet import FleetConfig
 from controller.core.health import ProbeLimits
 from controller.core.names import check_name
-from controller.core.routing import Rule, Sticky, rule_from_dict
+from controller.core.routing import CookieRule, RoleRule, Rule, Sticky, rule_from_dict
 from controller.core.version import Version
 
 RuntimeChoice = Literal["auto", "docker", "process"]
@@ -32,6 +32,14 @@ class RouterOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What each node's container may use; None does not limit. `memory_mib` in MiB."""
+
+    memory_mib: int | None = None
+    cpus: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FleetFile:
     """All of fleet.yaml."""
 
@@ -40,6 +48,7 @@ class FleetFile:
     router: RouterOptions
     eval_sets_dir: Path
     plans_dir: Path | None
+    limits: Limits
 
 
 def read_fleet(path: Path) -> FleetFile:
@@ -56,7 +65,9 @@ def read_fleet(path: Path) -> FleetFile:
         router=router,
         eval_sets_dir=root.get("eval_sets", lambda n: folder / n.string(), folder / "eval_sets"),
         plans_dir=root.get("plans", lambda n: folder / n.string(), None),
+        limits=_limits(root.get("limits", Node.mapping, None)),
     )
+    _refuse_roles_without_key(root, fleet)
     root.done()
     return fleet
 
@@ -77,7 +88,15 @@ def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -
         rules=root.get("rules", _rules, ()),
         sticky=Sticky(root.get("sticky", lambda n: n.choice([s.value for s in Sticky]), "key")),
         stream_drain_seconds=drain_seconds,
+        cookie_prefix=root.get("cookie_prefix", _cookie_prefix, "ABTEST_"),
     )
+
+
+def _cookie_prefix(node: Node) -> str:
+    try:
+        return CookieRule(node.string(), "1").name
+    except Refused as error:
+        raise _at(node, error) from error
 
 
 def _versions(root: Section, folder: Path) -> dict[str, Version]:
@@ -131,6 +150,24 @@ def _router(root: Section, folder: Path) -> tuple[RouterOptions, float]:
         jwt_key_file=section.get("jwt_key_file", lambda n: _file(n, folder), None),
     )
     return options, section.get("stream_drain", Node.duration_seconds, 3600.0)
+
+
+def _limits(section: Section | None) -> Limits:
+    if section is None:
+        return Limits()
+    return Limits(
+        memory_mib=section.get("memory_mib", lambda n: n.integer(256, 1 << 24), None),
+        cpus=section.get("cpus", lambda n: n.number(0.1, 1024), None),
+    )
+
+
+def _refuse_roles_without_key(root: Section, fleet: FleetFile) -> None:
+    """A rule that can never match must not look like one that does."""
+    roles = any(isinstance(rule, RoleRule) for rule in fleet.config.rules)
+    if roles and fleet.router.jwt_key_file is None:
+        raise root.error(
+            "rules", "a role rule needs router.jwt_key_file, which verifies the tokens"
+        )
 
 
 def _probes(section: Section | None) -> ProbeLimits:

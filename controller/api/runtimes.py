@@ -69,13 +69,23 @@ def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
 
 
 def _docker_runtime(fleet: FleetFile, folder: StateFolder) -> DockerRuntime:
-    return DockerRuntime(DockerSettings(fleet.config.service, folder.path))
+    return DockerRuntime(_docker_settings(fleet, folder))
+
+
+def _docker_settings(fleet: FleetFile, folder: StateFolder) -> DockerSettings:
+    memory = fleet.limits.memory_mib
+    return DockerSettings(
+        fleet.config.service,
+        folder.path,
+        memory=f"{memory}m" if memory is not None else None,
+        cpus=fleet.limits.cpus,
+    )
 
 
 def _docker_parts(fleet: FleetFile, folder: StateFolder, runtime: DockerRuntime) -> RuntimeParts:
     """Nodes and nginx as containers; nginx listens on all addresses of its own container."""
     host, port = fleet.router.host, fleet.router.port
-    docker = DockerSettings(fleet.config.service, folder.path)
+    docker = _docker_settings(fleet, folder)
     settings = replace(_router_settings(fleet, folder), bind_host="0.0.0.0")  # noqa: S104
     launcher = DockerLauncher(docker, folder.router_dir, host, port)
     return RuntimeParts(runtime, NginxRouter(settings, launcher), launcher)

@@ -196,14 +196,31 @@ def register(version: Version, store: SqlStore, actor: str) -> str | None:
             f"{digest[:12]}, was {pinned[:12]}), and versions never change; nothing was started. "
             f"Put the old files back, or give the new ones a new name"
         )
-    if saved.versions.get(version.name) == version and pinned == (digest or pinned):
+    known = saved.versions.get(version.name)
+    if known == version and pinned == (digest or pinned):
         return pinned
+    if known is not None and not _is_same(known, version, digest):
+        raise Refused(
+            f"versions.{version.name}: its model, revision, options or image is not what it was "
+            f"when it was added, and versions never change; nothing was started. Choose a new name"
+        )
     digest = digest or pinned
     message = f"{version.name} is {version.model}" + (f", digest {digest[:12]}" if digest else "")
     store.save_version(
         version, digest, Event("version.added", version.name, message, actor, utc_now())
     )
     return digest
+
+
+def _is_same(known: Version, version: Version, digest: str | None) -> bool:
+    """Whether two descriptions mean the same: a folder may move, its files may not change."""
+    if digest is None:
+        return known == version
+    return (known.options, known.image, known.revision) == (
+        version.options,
+        version.image,
+        version.revision,
+    )
 
 
 def utc_now() -> datetime.datetime:

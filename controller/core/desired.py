@@ -62,9 +62,9 @@ class Desired:
         return any(node.name == name for node in self.nodes)
 
 
-def cookie_name(version: str) -> str:
+def cookie_name(config: FleetConfig, version: str) -> str:
     """The cookie with which a browser opts in to (value 1) or out of (0) a rollout."""
-    return f"ABTEST_{version}"
+    return f"{config.cookie_prefix}{version}"
 
 
 def is_backup(name: str) -> bool:
@@ -178,7 +178,7 @@ def _routing(
     stable = BACKUP_GROUP if main not in present and BACKUP_GROUP in present else main
     if active is None or active.version not in present or active.reached_percent == 0:
         return Routing(stable=stable, sticky=config.sticky)
-    cookie = cookie_name(active.version)
+    cookie = cookie_name(config, active.version)
     opted = (CookieRule(cookie, "1", "canary"), CookieRule(cookie, "0", "stable"))
     return Routing(
         stable=stable,

@@ -32,6 +32,7 @@ class FleetConfig:
     rules: tuple[Rule, ...] = ()
     sticky: Sticky = Sticky.KEY
     stream_drain_seconds: float = 3600.0
+    cookie_prefix: str = "ABTEST_"
 
     def canary_nodes_for(self, percent: float) -> int:
         """How many canary nodes a share needs: as many of the stable's as it takes over."""

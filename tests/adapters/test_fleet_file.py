@@ -70,6 +70,9 @@ def test_rules_are_read(tmp_path: Path) -> None:
         ("service: 'Bad Name'", "service"),
         ("rules: [{kind: moon}]", "rules.0: .*unknown kind 'moon'"),
         ("rules: [{kind: address, cidr: 10.0.0.0/99}]", "rules.0"),
+        ("rules: [{kind: role, role: tester}]", "a role rule needs router.jwt_key_file"),
+        ("limits: {memory_mib: 1}", "limits.memory_mib"),
+        ("cookie_prefix: 'a;b'", "cookie_prefix"),
         ("router: {jwt_key_file: nowhere}", "router.jwt_key_file: there is no file"),
     ],
 )
