@@ -63,9 +63,12 @@ class Evaluations:
 
         scores = []
         for version in versions:
-            self._runs[number].progress = f"{version} gets a node"
-            async with self._loop.evaluated(version):
-                found = await self._loop.evaluator.transcripts(version, eval_sets, progress)
+            evaluator = self._loop.evaluator
+            found = await evaluator.kept(version, eval_sets)
+            if found is None:
+                self._runs[number].progress = f"{version} gets a node"
+                async with self._loop.evaluated(version):
+                    found = await evaluator.transcripts(version, eval_sets, progress)
             scores.append(await asyncio.to_thread(total, found))
         return await asyncio.to_thread(_report, versions, scores)
 

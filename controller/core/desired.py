@@ -94,7 +94,9 @@ def desired(
         alarm: str | None = "no node is known to be healthy; the last node lists stay in place"
     else:
         alarm = _alarm(fleet, main, membership)
-    return Desired(nodes, membership, _routing(config, main, active, membership), alarm)
+    routing = _routing(config, main, active, membership)
+    healthy = any(view.ready for view in views.values())
+    return Desired(nodes, membership, replace(routing, known_healthy=healthy), alarm)
 
 
 def _main_version(
@@ -213,5 +215,5 @@ def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None
     if stable not in known:
         return None
     if wanted.canary is not None and wanted.canary not in known:
-        return Routing(stable=stable, sticky=wanted.sticky)
+        return Routing(stable, sticky=wanted.sticky, known_healthy=wanted.known_healthy)
     return replace(wanted, stable=stable)

@@ -124,7 +124,9 @@ class Routing:
 
     `stable` and `canary` name groups of the loaded Membership. The first `canary_percent`
     (0-100, steps of 0.1) of the buckets go to the canary; rules are tried first, in order, and
-    the requests that they decide are counted apart. `salt` (the rollout's id) reshuffles keys."""
+    the requests that they decide are counted apart. `salt` (the rollout's id) reshuffles keys.
+    `known_healthy` False: the node lists are the last that were good, and nobody is known to be
+    healthy now; the router's /healthz says so."""
 
     stable: str
     canary: str | None = None
@@ -132,6 +134,7 @@ class Routing:
     salt: str = ""
     rules: tuple[Rule, ...] = ()
     sticky: Sticky = Sticky.KEY
+    known_healthy: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.canary_percent <= 100:
@@ -159,6 +162,7 @@ class Routing:
             salt=value["salt"],
             rules=rules,
             sticky=Sticky(value["sticky"]),
+            known_healthy=value["known_healthy"],
         )
 
 

@@ -38,6 +38,22 @@ class Evaluator:
         self._digests = digests
         self._eval_sets = eval_sets
 
+    async def kept(
+        self, version: str, eval_sets: Sequence[str]
+    ) -> tuple[tuple[EvalSet, Evaluation], ...] | None:
+        """All transcripts where they are kept already, so that no node is needed; else None."""
+        digest = self._digests.get(version)
+        if digest is None:
+            return None
+        found = []
+        for name in eval_sets:
+            eval_set = await asyncio.to_thread(self._eval_sets, name)
+            evaluation = await asyncio.to_thread(self._store.evaluation, digest, eval_set.digest)
+            if evaluation is None:
+                return None
+            found.append((eval_set, evaluation))
+        return tuple(found)
+
     async def transcripts(
         self, version: str, eval_sets: Sequence[str], progress: Progress | None = None
     ) -> tuple[tuple[EvalSet, Evaluation], ...]:

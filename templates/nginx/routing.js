@@ -265,9 +265,10 @@ function health(r) {
     const stable = stableGroup(now.stable);
     const canary = now.canary && known(now.canary) ? now.canary : null;
     const pools = {stable: pool(stable), canary: pool(canary), backup: pool('backup')};
-    const ok = pools.stable.nodes + pools.backup.nodes > 0;
+    const nodes = pools.stable.nodes + pools.backup.nodes;
+    const ok = nodes > 0 && now.known_healthy !== false;
     answer(r, ok ? 200 : 503, {
-        status: ok ? 'ok' : 'no nodes', generation: asr_config.generation, pools: pools,
+        status: ok ? 'ok' : nodes > 0 ? 'no node is known to be healthy' : 'no nodes', generation: asr_config.generation, pools: pools,
     });
 }
 

@@ -40,7 +40,7 @@ def test_a_fresh_fleet_wants_its_stable_and_backup_nodes() -> None:
     found = plan(serving=None)
     assert names(found, Pool.STABLE) == ["v1-1", "v1-2"]
     assert names(found, Pool.BACKUP) == ["backup-v1-1"]
-    assert found.routing == Routing("v1")
+    assert found.routing == Routing("v1", known_healthy=False)
 
 
 def test_only_ready_nodes_are_behind_the_router() -> None:
@@ -128,6 +128,7 @@ def test_with_nobody_known_to_be_healthy_the_last_node_lists_stay() -> None:
     found = plan(loaded=loaded)
     assert found.membership == loaded
     assert found.alarm is not None
+    assert not found.routing.known_healthy
 
 
 def test_a_retired_version_that_comes_back_as_canary_uses_its_warm_nodes() -> None:

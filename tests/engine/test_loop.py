@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,9 @@ from tests.engine.fakes import CONFIG, Clock, FakeWorld, a_loop
 
 
 def percents(driver: Driver) -> list[float]:
-    return [routing.canary_percent for routing in driver.world.switches]
+    """The shares that the canary had, one after another; it began with none."""
+    shares = [0.0, *(routing.canary_percent for routing in driver.world.switches)]
+    return [after for before, after in pairwise(shares) if before != after]
 
 
 async def to_phase(driver: Driver, phase: Phase) -> None:

@@ -120,6 +120,15 @@ async def test_health_tells_the_truth_about_the_pools(bench: Bench) -> None:
     }
 
 
+async def test_health_says_when_the_node_lists_are_only_the_last_that_were_good(
+    one_node: Bench,
+) -> None:
+    await one_node.router.switch(Routing("v1", known_healthy=False))
+    health = await one_node.client.get("/healthz")
+    assert health.status_code == 503
+    assert health.json()["status"] == "no node is known to be healthy"
+
+
 async def test_the_log_has_the_path_without_its_query(one_node: Bench) -> None:
     answer = await one_node.client.get("/v1/models?api_key=secret")
     logged = await one_node.logged(answer.headers["X-Request-ID"])
