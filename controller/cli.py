@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -39,6 +41,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 def main() -> None:
     """Run a command; errors become one line and an exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that has no → shows a ?
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except Unreachable as error:
@@ -79,7 +84,12 @@ def up(
 
     settings = Settings(fleet, state_dir, _runtime(runtime), host, port)
     if detached:
-        url = process.detach(_up_arguments(settings), state_dir)
+        try:
+            url = process.detach(_up_arguments(settings), state_dir)
+        except KeyboardInterrupt:
+            raise Rejected(
+                "not waited for: it goes on in the background; `rollout down` stops it"
+            ) from None
         print(f"the controller runs in the background: {url} (`rollout down` stops it)")
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -152,9 +162,10 @@ def add_version(
     as_json: Json = False,
 ) -> None:
     """Add a version under a new name."""
+    looks_local = "/" in model and Path(model).parent.is_dir()
     body = {
         "name": name,
-        "model": str(Path(model).absolute()) if Path(model).is_dir() else model,
+        "model": str(Path(model).absolute()) if looks_local or Path(model).is_dir() else model,
         "revision": revision,
         "vad_model": vad_model,
         "punc_model": punc_model,
@@ -176,6 +187,8 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Begin a rollout."""
+    if percent is not None and not (math.isfinite(percent) and 0 < percent <= 100):
+        raise typer.BadParameter(f"--percent {percent:g}: expected more than 0, at most 100")
     body = {"version": version, "plan": _plan(plan), "percent": percent, "force": force}
     client = Client(state_dir)
     _show(client.post("/api/rollouts", body), as_json, _message)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from controller.adapters.docker.runtime import DockerRuntime
 from controller.adapters.docker.settings import DockerSettings
 from controller.adapters.fleet_file import FleetFile, read_fleet
+from controller.adapters.model_files import is_local
 from controller.adapters.nginx.nginx_version import check_build
 from controller.adapters.nginx.process_launcher import packaged_nginx
 from controller.core.errors import ControllerError, Refused
@@ -55,6 +56,10 @@ def _examine(fleet_path: Path) -> Iterator[Finding]:
         yield Finding(str(error), False, f"mend {fleet_path}")
         return
     yield Finding(f"{fleet_path} is valid, its model folders exist", True)
+    for version in fleet.config.versions.values():
+        for role, source in version.models.items():
+            if not is_local(source):
+                yield Finding(f"{version.name}: {role} {source} is taken as a hub id", True)
     yield _router_port(fleet)
 
 

@@ -157,12 +157,19 @@ def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | Non
 
 def _add_intent(database: sqlite3.Connection, to: str | None) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat()
-    database.execute(
-        # Once: a second one, given in fear, would go back one version more.
-        "INSERT INTO intents (at, actor, command, arguments, done) SELECT ?, ?, ?, ?, 0 "
-        "WHERE NOT EXISTS (SELECT 1 FROM intents WHERE done = 0 AND command = 'rollback')",
-        (now, _user(), "rollback", json.dumps({"to": to})),
+    values = (now, _user(), json.dumps({"to": to}))
+    # One pending rollback, the last word: two, given in fear, would go back two versions.
+    replaced = database.execute(
+        "UPDATE intents SET at = ?, actor = ?, arguments = ? "
+        "WHERE done = 0 AND command = 'rollback'",
+        values,
     )
+    if replaced.rowcount == 0:
+        database.execute(
+            "INSERT INTO intents (at, actor, arguments, command, done) "
+            "VALUES (?, ?, ?, 'rollback', 0)",
+            values,
+        )
 
 
 def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ _STABLE_SECONDS: Final = 60.0
 
 
 def main() -> None:
-    sys.exit(supervise([sys.executable, "-m", "controller.cli", "up", *sys.argv[1:]]))
+    sys.exit(supervise([sys.executable, "-P", "-m", "controller.cli", "up", *sys.argv[1:]]))
 
 
 def supervise(command: list[str]) -> int:

@@ -62,8 +62,13 @@ def check_same_runtime(folder: StateFolder, runtime: str) -> None:
 
 def check_router_port(service: Service) -> None:
     """Raise Refused where another program has the router's port; our own router may run."""
+    router, api = service.fleet.router, service.settings
+    if router.port == api.port:
+        raise Refused(
+            f"router.port in fleet.yaml and the API's --port are both {api.port}; nothing was "
+            f"started. Choose another for one of them"
+        )
     if not service.parts.launcher.is_running():
-        router = service.fleet.router
         check_port_is_free(router.host, router.port, "the router", "router.port in fleet.yaml")
 
 
@@ -92,7 +97,10 @@ class _Server:
             timeout_graceful_shutdown=3,
         )
         self._server = _QuietServer(config)
-        self._server.run()
+        try:
+            self._server.run()
+        except SystemExit as error:  # uvicorn's own statuses mean other things here
+            raise Refused("the controller could not start; see the lines above") from error
         if not self._server.started:
             raise Refused("the controller could not start; see the lines above")
 
@@ -142,7 +150,7 @@ def detach(arguments: list[str], state_dir: Path) -> str:
     log_path = folder.path / "controller.log"
     with log_path.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "controller.supervisor", *arguments],
+            [sys.executable, "-P", "-m", "controller.supervisor", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -193,7 +193,8 @@ class ProcessRuntime:
 
 def node_command(spec: NodeSpec, port: int, folder: Path) -> list[str]:
     """The command line of a node; its `--data-dir` makes it unmistakable."""
-    command = [sys.executable, "-m", "asr_node", "--host", HOST, "--port", str(port)]
+    # -P: what lies in the working folder under the same name is never run instead.
+    command = [sys.executable, "-P", "-m", "asr_node", "--host", HOST, "--port", str(port)]
     command += ["--name", spec.name, "--device", spec.device, "--data-dir", str(folder)]
     return command + version_arguments(spec.version)
 

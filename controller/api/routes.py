@@ -106,6 +106,7 @@ async def rollouts(
 
 @router.post("/api/rollouts", status_code=201)
 async def start(body: StartBody, service: Running) -> dict[str, Any]:
+    service.loop.check_start(body.version, body.force)
     plan = await service.plan(body.plan, body.percent)
     arguments = {"version": body.version, "plan": plan, "force": body.force}
     return await _command(service, "start", arguments, body.actor)

@@ -23,7 +23,7 @@ from controller.adapters.store import SqlStore
 from controller.api.evaluations import Evaluations
 from controller.api.runtimes import RuntimeParts, choose_runtime
 from controller.api.status import status
-from controller.core.errors import Refused
+from controller.core.errors import NotFound, Refused
 from controller.core.eval_set import EvalSet
 from controller.core.plan import Plan
 from controller.core.verdict import check_size
@@ -87,7 +87,13 @@ class Service:
         plan = load_plan(name, self.plan_dirs())
         if percent is not None:
             plan = plan.starting_at(percent)
-        sizes = {s: len(self.eval_set(s).utterances) for s in plan.eval_sets}
+        try:
+            sizes = {s: len(self.eval_set(s).utterances) for s in plan.eval_sets}
+        except NotFound as error:
+            raise NotFound(
+                f"{error}; nothing was started. Plan {plan.name} needs it: name the folder with "
+                f"`eval_sets:` in fleet.yaml, or take a --plan of your own"
+            ) from error
         for gate in plan.gates:
             check_size(gate, sizes)
         dumped: dict[str, Any] = _PLAN.dump_python(plan, mode="json")

@@ -93,7 +93,7 @@ def desired(
         membership = loaded
         alarm: str | None = "no node is known to be healthy; the last node lists stay in place"
     else:
-        alarm = _alarm(fleet, main, membership)
+        alarm = _alarm(config, fleet, main, membership)
     routing = _routing(config, main, active, membership)
     healthy = any(view.ready for view in views.values())
     return Desired(nodes, membership, replace(routing, known_healthy=healthy), alarm)
@@ -192,7 +192,7 @@ def _routing(
     )
 
 
-def _alarm(fleet: Fleet, main: str, membership: Membership) -> str | None:
+def _alarm(config: FleetConfig, fleet: Fleet, main: str, membership: Membership) -> str | None:
     present = membership.group_names()
     if not present:
         return "no node is ready"
@@ -201,7 +201,7 @@ def _alarm(fleet: Fleet, main: str, membership: Membership) -> str | None:
         return f"no node of stable {main} is ready; {holder}"
     if main != fleet.stable:
         return f"{main} serves until enough nodes of {fleet.stable} are ready"
-    if BACKUP_GROUP not in present:
+    if config.backup_nodes and BACKUP_GROUP not in present:
         return "the backup pool has no ready node"
     return None
 

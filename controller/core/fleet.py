@@ -83,8 +83,8 @@ class Fleet:
         target = to or self.previous
         if target is None:
             raise NotFound(
-                f"there is no version to roll back to: {self.stable} is the only one that was "
-                f"ever stable, and it still serves. Name one with --to VERSION"
+                f"there is no version to roll back to: none was stable before {self.stable}, or "
+                f"it was rolled back. {self.stable} serves; name another with --to VERSION"
             )
         if target == self.stable:
             raise Refused(f"{target} is stable already; nothing was changed")

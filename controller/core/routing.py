@@ -173,6 +173,8 @@ def rule_from_dict(value: Mapping[str, Any]) -> Rule:
     if rule_class is None:
         raise Refused(f"routing rule: unknown kind {kind!r}, expected one of {[*RULE_KINDS]}")
     arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
+    if arguments.get("pool", "canary") not in {"stable", "canary"}:
+        raise Refused(f"routing rule: pool {arguments['pool']!r} is neither stable nor canary")
     try:
         return rule_class(**arguments)
     except TypeError as error:

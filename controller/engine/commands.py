@@ -45,7 +45,10 @@ def carry_out(intent: Intent, state: State, now: datetime.datetime) -> tuple[Sta
 def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:
     version = str(intent.arguments["version"])
     plan = _PLAN.validate_python(intent.arguments["plan"])
-    _check_start(state, version, plan, bool(intent.arguments.get("force")))
+    check_start(state, version, bool(intent.arguments.get("force")))
+    warm = state.fleet.retired not in {None, version}
+    retired_nodes = state.config.stable_nodes if warm else 0
+    state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
     rollout_id = f"{version}-{now:%Y%m%d-%H%M%S}-{intent.id}"
     begun = rollouts.begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now)
     share = f"{plan.steps[0].percent:g} %"
@@ -56,7 +59,8 @@ def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
     )
 
 
-def _check_start(state: State, version: str, plan: Plan, force: bool) -> None:
+def check_start(state: State, version: str, force: bool) -> None:
+    """Raise Refused where a rollout of `version` cannot begin now, whatever its plan."""
     if version not in state.versions:
         known = ", ".join(sorted(state.versions))
         raise NotFound(f"there is no version {version!r}; known are {known}. Nothing was started")
@@ -72,9 +76,6 @@ def _check_start(state: State, version: str, plan: Plan, force: bool) -> None:
             f"{version} is marked bad: it was rolled back before. Nothing was started; "
             f"`rollout start {version} --force` tries it again"
         )
-    warm = state.fleet.retired not in {None, version}
-    retired_nodes = state.config.stable_nodes if warm else 0
-    state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
 
 
 def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:

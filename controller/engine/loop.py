@@ -18,7 +18,7 @@ from controller.core.rollout import Facts, Phase, Rollout, advance
 from controller.core.routing import Membership, Routing
 from controller.core.verdict import Verdict
 from controller.core.version import Version
-from controller.engine.commands import State, carry_out, settle
+from controller.engine.commands import State, carry_out, check_start, settle
 from controller.engine.gates import Evaluator, measure
 from controller.engine.jobs import Jobs
 from controller.engine.nodes import NodeKeeper
@@ -248,7 +248,7 @@ class Loop:
             self._intents.remove(intent)
 
     async def _carry_out(self, intent: Intent) -> Outcome:
-        state = State(self.config, self.fleet, self.rollout, frozenset(self.versions))
+        state = self._state()
         now = self._ports.now()
         try:
             after, message = carry_out(intent, state, now)
@@ -267,6 +267,13 @@ class Loop:
         await self._save([event, *changed], fleet, after.rollout, (intent, outcome))
         self.fleet, self.rollout = fleet, after.rollout
         return outcome
+
+    def _state(self) -> State:
+        return State(self.config, self.fleet, self.rollout, frozenset(self.versions))
+
+    def check_start(self, version: str, force: bool) -> None:
+        """Raise Refused now where `start` would be refused anyway, whatever its plan."""
+        check_start(self._state(), version, force)
 
     def _forget_gates(self, rollout_id: str) -> None:
         self.memory.verdicts.pop(rollout_id, None)

@@ -68,6 +68,7 @@ def test_rules_are_read(tmp_path: Path) -> None:
         ("probes: {interval: 0}", "probes.interval: must be longer than nothing"),
         ("runtime: podman", "runtime: expected one of auto, docker, process"),
         ("service: 'Bad Name'", "service"),
+        ("rules: [{kind: header, name: X, value: y, pool: moon}]", "pool 'moon'"),
         ("rules: [{kind: moon}]", "rules.0: .*unknown kind 'moon'"),
         ("rules: [{kind: address, cidr: 10.0.0.0/99}]", "rules.0"),
         ("rules: [{kind: role, role: tester}]", "a role rule needs router.jwt_key_file"),

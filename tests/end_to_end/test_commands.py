@@ -46,7 +46,7 @@ def test_nonsense_is_refused_in_words(
 
 
 def test_rollback_without_anything_to_go_back_to_is_refused(fleet: RunningFleet) -> None:
-    assert "only one that was ever stable" in fleet.run("rollback", check=False)["error"]
+    assert "no version to roll back to" in fleet.run("rollback", check=False)["error"]
 
 
 @pytest.mark.parametrize(
