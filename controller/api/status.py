@@ -19,7 +19,7 @@ def status(loop: Loop, router: RouterState, traffic: Traffic, runtime: str) -> d
     return {
         "service": loop.config.service,
         "runtime": runtime,
-        "router": _router(router, traffic),
+        "router": _router(router, traffic) | {"settled": _is_settled(wanted, router)},
         "pools": {pool.value: _pool(loop, wanted, pool) for pool in Pool},
         "rollout": _rollout(loop, loop.rollout) if loop.rollout is not None else None,
         "fleet": {
@@ -44,6 +44,11 @@ def _router(router: RouterState, traffic: Traffic) -> dict[str, Any]:
         "failed_over": router.routing is not None and router.routing.stable == BACKUP_GROUP,
         "traffic": traffic.summary(),
     }
+
+
+def _is_settled(wanted: Desired, router: RouterState) -> bool:
+    """Whether nginx serves exactly as it should; not for a moment after each change."""
+    return (router.loaded, router.routing) == (wanted.membership, wanted.routing)
 
 
 def percent(routing: Routing | None) -> dict[str, float]:

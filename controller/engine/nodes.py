@@ -84,6 +84,8 @@ class NodeKeeper:
         health: Mapping[str, NodeHealth],
     ) -> None:
         node, state = observed.get(wanted.name), health.get(wanted.name)
+        if self.jobs.runs(f"node:{wanted.name}"):
+            return  # it is being started or stopped this moment: no crash, and no second start
         if node is None:
             self._start(wanted, observed)
         elif not node.running:
@@ -131,8 +133,6 @@ class NodeKeeper:
     def _start(self, wanted: WantedNode, observed: Mapping[str, ObservedNode]) -> None:
         attempts = self._attempts.get(wanted.name)
         if attempts is not None and time.monotonic() < attempts.next_start:
-            return
-        if self.jobs.runs(f"node:{wanted.name}"):
             return
         spec = NodeSpec(
             wanted.name, self.versions[wanted.version], self._device(wanted.name, observed)

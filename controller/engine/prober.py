@@ -37,8 +37,9 @@ class Prober:
         """Take over what the runtime sees: new instances begin anew, ended ones are ended."""
         for node in nodes:
             known = self._health.get(node.name)
-            if known is None or known.instance != node.instance:
-                known = NodeHealth(node.instance)
+            begun = known is not None and known.health is Health.ENDED and node.running
+            if known is None or known.instance != node.instance or begun:
+                known = NodeHealth(node.instance)  # `begun`: seen between creation and start
             if not node.running and known.health is not Health.ENDED:
                 known = replace(known, health=Health.ENDED, successes=0, reason=_ended(node))
             self._set(node.name, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -170,7 +171,7 @@ class RunningFleet:
 
         def settled() -> bool:
             status = self.status()
-            if status is None or status["alarm"] is not None:
+            if status is None or status["alarm"] is not None or not status["router"]["settled"]:
                 return False
             nodes = [node for pool in status["pools"].values() for node in pool["nodes"]]
             healthy = all(node["health"] == "healthy" for node in nodes)
@@ -256,7 +257,8 @@ class Answer:
 
 
 class Load:
-    """Clients in threads, each with a sticky key and a kept connection."""
+    """Clients in threads, each with a kept connection. Each request has a key of its own: with
+    a handful of keys, half of the traffic may well be nobody."""
 
     def __init__(self, url: str, clients: int) -> None:
         self._url = url
@@ -280,18 +282,20 @@ class Load:
     def _work(self, number: int) -> None:
         audio = CLIP.read_bytes()
         with httpx.Client(trust_env=False, timeout=120) as client:
-            while not self._stop.is_set():
-                self.answers.append(self._send(client, number, audio))
+            for count in itertools.count():
+                if self._stop.is_set():
+                    return
+                self.answers.append(self._send(client, f"client-{number}-{count}", audio))
                 self._stop.wait(0.25)  # a load that fills both cores would only test patience
 
-    def _send(self, client: httpx.Client, number: int, audio: bytes) -> Answer:
+    def _send(self, client: httpx.Client, key: str, audio: bytes) -> Answer:
         began = time.time()
         try:
             answer = client.post(
                 f"{self._url}/v1/audio/transcriptions",
                 files={"file": ("clip.ogg", audio)},
                 data={"model": "whisper-1"},
-                headers={"X-API-Key": f"client-{number}"},
+                headers={"X-API-Key": key},
             )
         except httpx.HTTPError as error:
             return Answer(began, time.time(), None, repr(error), "")

@@ -143,6 +143,17 @@ async def test_a_node_that_was_told_to_stop_gets_no_traffic_although_it_is_wante
     assert driver.loop.observer.addresses("v2") == []
 
 
+async def test_a_container_seen_between_its_creation_and_its_start_is_no_crash(
+    driver: Driver,
+) -> None:
+    node = driver.world.nodes["v1-1"]
+    driver.world.nodes["v1-1"] = replace(node, running=False)
+    await driver.loop.observer.look()
+    driver.world.nodes["v1-1"] = node
+    await driver.until_settled()
+    assert driver.world.started.count("v1-1") == 1
+
+
 async def test_a_dead_node_is_started_again(driver: Driver) -> None:
     driver.world.end("v1-1")
     await driver.until(lambda loop: driver.world.started.count("v1-1") == 2)
