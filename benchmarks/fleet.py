@@ -175,8 +175,10 @@ class BenchFleet:
         return {n["name"]: n | {"pool": pool} for pool in pools for n in pools[pool]["nodes"]}
 
     def all_healthy(self) -> bool:
+        """All wanted nodes are, and nginx serves with them."""
         nodes = self.nodes().values()
-        return bool(nodes) and all(node["health"] == "healthy" for node in nodes)
+        healthy = bool(nodes) and all(node["health"] == "healthy" for node in nodes)
+        return healthy and bool(self.status()["router"]["settled"])
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         found = self.client.get("/api/events", limit=1000)
