@@ -12,7 +12,6 @@ class Health(StrEnum):
     HEALTHY = "healthy"  # may take traffic
     UNHEALTHY = "unhealthy"  # was healthy, then failed too often in a row
     MISMATCH = "mismatch"  # serves another digest than its version's: never takes traffic
-    DRAINING = "draining"  # was told to stop
     ENDED = "ended"  # the process or container is gone
 
 
