@@ -73,7 +73,7 @@ class ProcessRuntime:
     async def kill(self, name: str) -> None:
         if (record := self._read(name)) and (process := self._find(name, record)):
             process.kill()
-            await asyncio.to_thread(psutil.wait_procs, [process], 5)
+            await asyncio.to_thread(self._ended, name, process, 5)
 
     async def last_log(self, name: str, lines: int = 20) -> str:
         return await asyncio.to_thread(_tail, self._nodes / name / _LOG, lines)
@@ -144,26 +144,42 @@ class ProcessRuntime:
         record = self._read(name)
         if record and (process := self._find(name, record)):
             process.terminate()
-            if psutil.wait_procs([process], grace_seconds)[1]:
+            if not self._ended(name, process, grace_seconds):
                 process.kill()
-                psutil.wait_procs([process], 5)
+                self._ended(name, process, 5)
         if child := self._children.pop(name, None):
             child.wait()
         (self._nodes / name / _RECORD).unlink(missing_ok=True)
 
     def _find(self, name: str, record: _Record) -> psutil.Process | None:
         """The living process of a node; None where it ended (or is a zombie)."""
-        if child := self._children.get(name):
-            child.poll()  # reaps it where it ended
+        child = self._children.get(name)
+        if child and child.poll() is not None and child.pid == record.pid:
+            return None
         if record.pid is None:
             return self._find_by_command(name)
         try:
             process = psutil.Process(record.pid)
+            if child and child.pid == record.pid:
+                # Not reaped, so its pid is its own. While it dies it has no command line any
+                # more and no status yet: it has ended when both can be said.
+                return process
             # Not by its start time: psutil adds the boot time, which moves when a clock is set.
             same = self._is_node(process.cmdline(), name)
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
+
+    def _ended(self, name: str, process: psutil.Process, timeout_seconds: float) -> bool:
+        """Whether it ended in time. Our own child is left to Popen, which keeps its status."""
+        child = self._children.get(name)
+        if not child or child.pid != process.pid:
+            return not psutil.wait_procs([process], timeout_seconds)[1]
+        try:
+            child.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _is_node(self, command: list[str], name: str) -> bool:
         return "asr_node" in command and str(self._nodes / name) in command

@@ -125,7 +125,9 @@ async def test_a_frozen_node_can_be_killed(runtime: ProcessRuntime, state_dir: P
     await runtime.start(SPEC)
     os.kill(pids(state_dir)[0], signal.SIGSTOP)
     await runtime.kill("v1-1")
-    assert not (await only(runtime)).running
+    node = await only(runtime)
+    assert not node.running
+    assert node.exit_status == -signal.SIGKILL
 
 
 async def test_an_ended_node_is_started_anew_as_another_instance(
