@@ -24,6 +24,7 @@ from controller.adapters.state_folder import StateFolder
 from controller.core.errors import ControllerError, Refused, RouterUnavailable
 
 DONE, FAILED, UNREACHABLE = 0, 1, 5
+Wish = dict[str, Any]  # what was asked for: {"to": version or None, "force": bool}
 _TIMEOUT_SECONDS: Final = 30.0
 _STARTING_SECONDS: Final = 60.0
 
@@ -31,7 +32,8 @@ _STARTING_SECONDS: Final = 60.0
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
-        message, controller = roll_back(options.state_dir, options.to)
+        wish = {"to": options.to, "force": options.force}
+        message, controller = roll_back(options.state_dir, wish)
     except ControllerError as error:
         _fail(str(error), FAILED, options.json)
     except (OSError, http.client.HTTPException) as error:
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     default = os.environ.get("ASR_ROLLOUT_STATE_DIR", ".asr-rollout")
     parser.add_argument("--to", metavar="VERSION", help="instead of the one before")
+    parser.add_argument(
+        "--force", action="store_true", help="also to a version never stable here, or marked bad"
+    )
     parser.add_argument("--state-dir", type=Path, default=Path(default))
     parser.add_argument("--json", action="store_true")
     return parser
@@ -60,7 +65,7 @@ def _fail(message: str, status: int, as_json: bool) -> None:
     sys.exit(status)
 
 
-def roll_back(state_dir: Path, to: str | None) -> tuple[str, bool]:
+def roll_back(state_dir: Path, wish: Wish) -> tuple[str, bool]:
     """Roll back; what was done, and whether a controller did it.
 
     Raises Refused (nothing was changed) or OSError where nothing could be reached."""
@@ -75,7 +80,7 @@ def roll_back(state_dir: Path, to: str | None) -> tuple[str, bool]:
             folder.lock()
         except Refused:  # a controller holds it: the command is for that one
             try:
-                return _ask_controller(folder, to), True
+                return _ask_controller(folder, wish), True
             except ConnectionRefusedError:  # it is just starting, or just ending
                 if time.monotonic() > deadline:
                     raise
@@ -83,12 +88,12 @@ def roll_back(state_dir: Path, to: str | None) -> tuple[str, bool]:
         else:
             break
     try:
-        return _roll_back_alone(folder, to), False
+        return _roll_back_alone(folder, wish), False
     finally:
         folder.unlock()
 
 
-def _ask_controller(folder: StateFolder, to: str | None) -> str:
+def _ask_controller(folder: StateFolder, wish: Wish) -> str:
     address = folder.address()
     if address is None:
         raise ConnectionRefusedError("the controller is just starting; nothing was changed")
@@ -100,7 +105,7 @@ def _ask_controller(folder: StateFolder, to: str | None) -> str:
         "Authorization": f"Bearer {folder.token()}",
         "Content-Type": "application/json",
     }
-    body = json.dumps({"to": to, "actor": _user()})
+    body = json.dumps({**wish, "actor": _user()})
     try:
         connection.request("POST", "/api/rollback", body, headers)
         response = connection.getresponse()
@@ -112,16 +117,16 @@ def _ask_controller(folder: StateFolder, to: str | None) -> str:
     return str(answer["message"])
 
 
-def _roll_back_alone(folder: StateFolder, to: str | None) -> str:
+def _roll_back_alone(folder: StateFolder, wish: Wish) -> str:
     """The controller is dead: switch nginx by what its database and routing say."""
     routing = routing_switch.read_routing(folder.router_dir)
     if routing is None or not folder.database.exists():
         raise Refused(f"{folder.path} has no router: nothing was ever routed, nothing changed")
     database = sqlite3.connect(f"file:{folder.database}?mode=rw", uri=True, timeout=5)
     try:
-        target = _target(database, routing, to)
+        target = _target(database, routing, wish)
         with database:
-            _add_intent(database, to)
+            _add_intent(database, wish)
         return _switch(folder, routing | _ALL_STABLE | {"stable": target})
     finally:
         database.close()
@@ -135,7 +140,7 @@ _ALL_STABLE: Final[dict[str, Any]] = {
 }
 
 
-def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | None) -> str:
+def _target(database: sqlite3.Connection, routing: dict[str, Any], wish: Wish) -> str:
     """The group that is to serve: like core.fleet, from the state as it was last saved."""
     row = database.execute("SELECT state FROM fleet").fetchone()
     fleet = json.loads(row[0]) if row else {}
@@ -143,6 +148,7 @@ def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | Non
         "SELECT phase FROM rollouts ORDER BY created_at DESC LIMIT 1"
     ).fetchone()
     ended = newest is None or newest[0] in {"promoted", "rolled_back", "aborted"}
+    to = wish["to"]
     if to is None and not ended:
         return str(routing["stable"])
     if to and not database.execute("SELECT 1 FROM versions WHERE name = ?", (to,)).fetchone():
@@ -152,12 +158,21 @@ def _target(database: sqlite3.Connection, routing: dict[str, Any], to: str | Non
         raise Refused("there is no version to roll back to; nothing was changed")
     if target == fleet.get("stable") and ended:
         raise Refused(f"{target} is stable already; nothing was changed")
+    if to and not wish["force"]:
+        _refuse_unproven(to, fleet)
     return str(target)
 
 
-def _add_intent(database: sqlite3.Connection, to: str | None) -> None:
+def _refuse_unproven(to: str, fleet: dict[str, Any]) -> None:
+    if to in fleet.get("bad", []):
+        raise Refused(f"{to} is marked bad; nothing was changed. --force goes there anyway")
+    if to not in {fleet.get("previous"), fleet.get("stable"), *fleet.get("replaced", [])}:
+        raise Refused(f"{to} was never stable here; nothing was changed. --force goes there anyway")
+
+
+def _add_intent(database: sqlite3.Connection, wish: Wish) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat()
-    values = (now, _user(), json.dumps({"to": to}))
+    values = (now, _user(), json.dumps(wish))
     # One pending rollback, the last word: two, given in fear, would go back two versions.
     replaced = database.execute(
         "UPDATE intents SET at = ?, actor = ?, arguments = ? "

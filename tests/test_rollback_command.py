@@ -14,6 +14,8 @@ from controller.adapters.store import SqlStore
 from controller.core.fleet import Fleet
 from controller.core.rollout import Phase
 from controller.core.routing import Routing
+from controller.core.version import Version
+from controller.engine.records import Event
 from tests.core.rollouts import NOON, a_rollout
 
 
@@ -31,9 +33,17 @@ def saved(state_dir: Path, fleet: Fleet, phase: Phase) -> None:
     store.close()
 
 
-def rollback(state_dir: Path) -> tuple[int, str]:
+def rollback(state_dir: Path, *options: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "controller.rollback", "--state-dir", str(state_dir), "--json"],
+        [
+            sys.executable,
+            "-m",
+            "controller.rollback",
+            "--state-dir",
+            str(state_dir),
+            "--json",
+            *options,
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -80,6 +90,20 @@ def test_with_nothing_to_go_back_to_it_is_refused_and_nothing_is_changed(state_d
     assert (status, pending(state_dir)) == (1, [])
     assert "no version to roll back to" in said
     assert read_routing(state_dir / "router") == before
+
+
+def test_a_version_that_never_was_stable_asks_for_force(state_dir: Path) -> None:
+    saved(state_dir, Fleet("v1"), Phase.ABORTED)
+    store = SqlStore.in_folder(state_dir)
+    store.save_version(
+        Version("v3", model="m"), None, Event("version.added", "v3", "added", "ann", NOON)
+    )
+    store.close()
+    status, said = rollback(state_dir, "--to", "v3")
+    assert (status, pending(state_dir)) == (1, [])
+    assert "never stable here" in said
+    rollback(state_dir, "--to", "v3", "--force")
+    assert read_routing(state_dir / "router")["stable"] == "v3"
 
 
 def test_a_folder_without_a_state_is_refused(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class PromoteBody(_Body):
 
 class RollbackBody(_Body):
     to: str | None = None
+    force: bool = False
 
 
 class VersionBody(_Body):
@@ -126,7 +127,7 @@ async def steer(
 
 @router.post("/api/rollback")
 async def rollback(body: RollbackBody, service: Running) -> dict[str, Any]:
-    return await _command(service, "rollback", {"to": body.to}, body.actor)
+    return await _command(service, "rollback", {"to": body.to, "force": body.force}, body.actor)
 
 
 @router.post("/api/evaluations", status_code=202)

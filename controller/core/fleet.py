@@ -64,6 +64,7 @@ class Fleet:
     retired: str | None = None  # replaced, kept warm without traffic
     retired_until: datetime.datetime | None = None
     bad: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()  # were stable once: `rollback --to` may name them
 
     def promoted(self, version: str, until: datetime.datetime) -> Fleet:
         """`version` becomes stable; the one before stays warm until `until`."""
@@ -74,12 +75,14 @@ class Fleet:
             retired=self.stable,
             retired_until=until,
             bad=self.bad - {version},
+            replaced=self.replaced | {self.stable},
         )
 
-    def rolled_back(self, to: str | None, until: datetime.datetime) -> Fleet:
+    def rolled_back(self, to: str | None, until: datetime.datetime, force: bool = False) -> Fleet:
         """Back to `to`, or to the version that was stable before; the one left is marked bad.
 
-        Raises NotFound where there is nothing to go back to."""
+        Raises NotFound where there is nothing to go back to, and Refused where `to` never was
+        stable or was itself rolled back, unless `force`."""
         target = to or self.previous
         if target is None:
             raise NotFound(
@@ -88,12 +91,24 @@ class Fleet:
             )
         if target == self.stable:
             raise Refused(f"{target} is stable already; nothing was changed")
+        if target in self.bad and not force:
+            raise Refused(
+                f"{target} is marked bad: it was rolled back before. Nothing was changed; "
+                f"`rollback --to {target} --force` goes there anyway"
+            )
+        if target not in self.replaced | {self.previous} and not force:
+            raise Refused(
+                f"{target} was never stable here, so nothing shows that it is good. Nothing was "
+                f"changed; `rollout start {target}` measures it first, `rollback --to {target} "
+                f"--force` goes there at once"
+            )
         return Fleet(
             stable=target,
             previous=None,
             retired=self.stable,
             retired_until=until,
             bad=(self.bad | {self.stable}) - {target},
+            replaced=self.replaced | {self.stable},
         )
 
     def expired(self, now: datetime.datetime) -> Fleet:

@@ -35,7 +35,7 @@ NEXT: Final[Mapping[Phase, frozenset[Phase]]] = {
     Phase.WAITING: frozenset({Phase.PREPARING, Phase.HOLDING, Phase.PAUSED, Phase.PROMOTED})
     | _BACK,
     Phase.PAUSED: frozenset({Phase.PREPARING, Phase.HOLDING, Phase.WAITING}) | _BACK,
-    Phase.PROMOTED: frozenset(),
+    Phase.PROMOTED: frozenset({Phase.ROLLED_BACK}),  # `rollback` after the end
     Phase.ROLLED_BACK: frozenset(),
     Phase.ABORTED: frozenset(),
 }
@@ -290,8 +290,9 @@ def abort(rollout: Rollout, actor: str, now: datetime.datetime) -> Rollout:
 
 
 def roll_back(rollout: Rollout, actor: str, now: datetime.datetime) -> Rollout:
-    """End it on the old version, by hand."""
-    return rollout.to(Phase.ROLLED_BACK, now, f"rolled back by {actor}")
+    """End it on the old version, by hand; after a promotion, too."""
+    after = " after its promotion" if rollout.phase is Phase.PROMOTED else ""
+    return rollout.to(Phase.ROLLED_BACK, now, f"rolled back by {actor}{after}")
 
 
 def next_action(rollout: Rollout) -> str:

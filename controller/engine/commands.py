@@ -89,14 +89,24 @@ def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[St
             f"rolled back: all traffic is on {fleet.stable} again; {active.version} is stopped "
             f"when its last request has ended",
         )
-    ended_too = rollouts.roll_back(active, intent.actor, now) if active else state.rollout
     until = now + _window(state)
-    fleet = fleet.rolled_back(to, until)
+    fleet = fleet.rolled_back(to, until, bool(intent.arguments.get("force")))
     return (
-        replace(state, rollout=ended_too, fleet=fleet),
+        replace(state, rollout=_taken_back(state, intent.actor, now), fleet=fleet),
         f"rolled back: {fleet.stable} is stable again, as soon as its nodes are ready (at once "
         f"where they are still warm); {state.fleet.stable} is marked bad",
     )
+
+
+def _taken_back(state: State, actor: str, now: datetime.datetime) -> Rollout | None:
+    """The newest rollout, rolled back where it is under way or made the version stable."""
+    newest = state.rollout
+    if newest is None:
+        return None
+    made_stable = newest.phase is Phase.PROMOTED and newest.version == state.fleet.stable
+    if newest.ended and not made_stable:
+        return newest
+    return rollouts.roll_back(newest, actor, now)
 
 
 def _window(state: State) -> datetime.timedelta:

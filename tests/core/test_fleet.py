@@ -28,6 +28,24 @@ def test_rollback_to_what_is_stable_already_is_refused() -> None:
         Fleet("v1").rolled_back("v1", NOON)
 
 
+def test_rollback_to_a_version_that_never_was_stable_asks_for_force() -> None:
+    with pytest.raises(Refused, match="never stable here"):
+        Fleet("v1").rolled_back("v2", NOON)
+    assert Fleet("v1").rolled_back("v2", NOON, force=True).stable == "v2"
+
+
+def test_rollback_to_a_version_that_was_rolled_back_asks_for_force() -> None:
+    back = Fleet("v1").promoted("v2", NOON).rolled_back(None, NOON)
+    with pytest.raises(Refused, match="marked bad"):
+        back.rolled_back("v2", NOON)
+    assert back.rolled_back("v2", NOON, force=True).stable == "v2"
+
+
+def test_rollback_to_any_version_that_was_stable_before_works() -> None:
+    fleet = Fleet("v1").promoted("v2", NOON).promoted("v3", NOON)
+    assert fleet.rolled_back("v1", NOON).stable == "v1"
+
+
 def test_the_retired_version_is_given_up_when_its_time_is_over() -> None:
     fleet = Fleet("v1").promoted("v2", NOON + HOUR)
     assert fleet.expired(NOON).retired == "v1"

@@ -65,6 +65,24 @@ async def test_rollback_after_a_promotion_is_a_change_of_routing_only(driver: Dr
     assert set(driver.world.started) - set(started) <= {"backup-v1-1"}  # renewed, last of all
 
 
+async def test_rollback_after_a_promotion_is_the_rollouts_last_word(driver: Driver) -> None:
+    await to_promoted(driver)
+    await driver.until_settled()
+    await driver.command("rollback")
+    assert driver.loop.rollout.phase is Phase.ROLLED_BACK
+    assert driver.loop.rollout.reason == "rolled back by ann after its promotion"
+    assert driver.loop.fleet.bad == frozenset({"v2"})
+
+
+async def test_a_later_rollback_leaves_a_rollout_that_was_aborted_alone(driver: Driver) -> None:
+    await to_promoted(driver)
+    await driver.start("v3")
+    await driver.command("abort")
+    await driver.command("rollback")
+    assert driver.loop.rollout.phase is Phase.ABORTED
+    assert driver.loop.fleet.stable == "v1"
+
+
 async def test_rollback_takes_effect_before_it_is_answered(driver: Driver) -> None:
     await driver.start()
     await to_phase(driver, Phase.WAITING)
