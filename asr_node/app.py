@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -16,14 +14,15 @@ from asr_node.errors import RequestRefused, error_body
 from asr_node.identity import Identity
 from asr_node.log import event
 from asr_node.node import Node
+from asr_node.transcriber import Transcriber
 
 
-def create_app(node: Node, decoders: ThreadPoolExecutor) -> ASGIApp:
-    """`decoders` run FFmpeg, off the event loop. The two wrappers go around everything, the
+def create_app(node: Node, transcriber: Transcriber) -> ASGIApp:
+    """The two wrappers go around everything, the
     handler of unexpected errors included, which no FastAPI middleware can do."""
     app = FastAPI(title="asr-node", docs_url=None, redoc_url=None)
     app.state.node = node
-    app.state.decoders = decoders
+    app.state.transcriber = transcriber
     app.include_router(health.router)
     app.include_router(transcriptions.router)
     app.add_exception_handler(RequestRefused, _refused)

@@ -23,7 +23,13 @@ import numpy as np
 from asr_node.errors import LoadFailed
 from asr_node.log import event
 from asr_node.model_folder import SILERO, check_model_folder, local_folder, silero_folder
-from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples, Transcript
+from asr_node.recognizer import (
+    SAMPLE_RATE,
+    Capabilities,
+    DecodeOptions,
+    Samples,
+    Transcript,
+)
 from asr_node.settings import Settings
 
 SENSEVOICE: Final = "SenseVoiceSmall"
@@ -51,11 +57,11 @@ class FunASREngine:
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         return {role: self._folder(role, source) for role, source in sources.items()}
 
-    def load(self, folders: Mapping[str, Path]) -> FunASRRecognizer:
+    def load(self, folders: Mapping[str, Path], device: str) -> FunASRRecognizer:
         printed = StringIO()
         try:
             with redirect_stdout(printed):
-                model = self._auto_model(folders)
+                model = self._auto_model(folders, device)
         except LoadFailed:
             raise
         except Exception as error:
@@ -72,7 +78,7 @@ class FunASREngine:
             check_model_folder(folder)
         return folder
 
-    def _auto_model(self, folders: Mapping[str, Path]) -> Any:
+    def _auto_model(self, folders: Mapping[str, Path], device: str) -> Any:
         from funasr import AutoModel
 
         from asr_node import yielding_fbank
@@ -80,7 +86,7 @@ class FunASREngine:
         yielding_fbank.install()
         arguments: dict[str, Any] = {
             "model": str(folders["model"]),
-            "device": _device(self._settings.device),
+            "device": _device(device),
             "ncpu": self._settings.threads,
             "ignore_init_mismatch": False,  # weights of another shape would stay random
             "disable_update": True,
@@ -101,8 +107,10 @@ class FunASRRecognizer:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._sensevoice = type(model.model).__name__ == SENSEVOICE
-        self._languages = (
-            known_languages(model.kwargs.get("token_list")) if self._sensevoice else ANY_LANGUAGE
+        tokens = model.kwargs.get("token_list")
+        self._capabilities = Capabilities(
+            languages=known_languages(tokens) if self._sensevoice else ANY_LANGUAGE,
+            itn=self._sensevoice,
         )
 
     @property
@@ -110,28 +118,27 @@ class FunASRRecognizer:
         return str(self._model.kwargs["device"])
 
     @property
-    def languages(self) -> frozenset[str]:
-        return self._languages
-
-    @property
-    def switches_itn(self) -> bool:
-        return self._sensevoice
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
 
     def warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE).astype(np.float32)
         self._model.inference(noise, language="auto", use_itn=True)  # the VAD would skip noise
-        self.transcribe(noise, DecodeOptions(language="auto", itn=True))
+        self.transcribe([noise], DecodeOptions(language="auto", itn=True))
 
-    def transcribe(self, samples: Samples, options: DecodeOptions) -> Transcript:
+    def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> list[Transcript]:
+        return [self._transcribe_one(samples, options) for samples in batch]
+
+    def _transcribe_one(self, samples: Samples, options: DecodeOptions) -> Transcript:
         """An empty array would end the process (a fault in kaldi-native-fbank)."""
         if samples.size == 0:
-            return Transcript("")
+            return Transcript("", "")
         if samples.size < SHORTEST:
             samples = np.pad(samples, (0, SHORTEST - samples.size))
         chosen = {"language": options.language, "use_itn": options.itn} if self._sensevoice else {}
         results = self._model.generate(input=samples, **chosen)
         raw = str(results[0].get("text", "")) if results else ""
-        return Transcript(plain_text(raw), spoken_language(raw))
+        return Transcript(plain_text(raw), raw, spoken_language(raw))
 
 
 def known_languages(tokens: Sequence[str] | None) -> frozenset[str]:

@@ -7,25 +7,26 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from asr_node.digest import model_digest, version_digest
 from asr_node.errors import LoadFailed, NotReady, RequestRefused
 from asr_node.log import event
-from asr_node.recognizer import DecodeOptions, Engine, Recognizer, Samples, Transcript
+from asr_node.recognition import Priority, Recognition, Segment
+from asr_node.recognizer import (
+    SAMPLE_RATE,
+    Capabilities,
+    DecodeOptions,
+    Engine,
+    Recognizer,
+    Samples,
+)
 from asr_node.settings import Settings
 from asr_node.worker import Worker
 
 READY: Final = "ready"
 DRAINING: Final = "draining"
-
-
-@dataclass(frozen=True, slots=True)
-class Recognition:
-    transcript: Transcript
-    seconds: float  # spent in the model, without the wait for it
 
 
 class Node:
@@ -57,8 +58,11 @@ class Node:
         return DRAINING if self._draining else self.reason
 
     @property
-    def recognizer(self) -> Recognizer:
+    def capabilities(self) -> Capabilities:
         """Raises NotReady before the first warm-up has ended."""
+        return self._loaded().capabilities
+
+    def _loaded(self) -> Recognizer:
         if self._recognizer is None:
             raise NotReady(self.state)
         return self._recognizer
@@ -81,21 +85,21 @@ class Node:
         )
         self.digest = version_digest(self.model_digests, self.settings.decode_options())
         self.reason = "loading the model"
-        recognizer = await self.worker.run(lambda: self.engine.load(folders))
-        self._check_options(recognizer)
+        recognizer = await self.worker.run(lambda: self.engine.load(folders, self.settings.device))
+        self._check_options(recognizer.capabilities)
         self.reason = "warming up"
         await self.worker.run(recognizer.warm_up)
         self._recognizer = recognizer
         self.reason = READY
 
-    def _check_options(self, recognizer: Recognizer) -> None:
+    def _check_options(self, capabilities: Capabilities) -> None:
         settings = self.settings
-        if settings.language not in recognizer.languages:
+        if settings.language not in capabilities.languages:
             raise LoadFailed(
                 f"this model cannot be told --language {settings.language}; it knows "
-                f"{', '.join(sorted(recognizer.languages))}"
+                f"{', '.join(sorted(capabilities.languages))}"
             )
-        if settings.itn and not recognizer.switches_itn:
+        if settings.itn and not capabilities.itn:
             event(
                 "option.not_honoured",
                 level=logging.WARNING,
@@ -108,25 +112,40 @@ class Node:
         self._draining = True
 
     @contextmanager
-    def admitted(self) -> Iterator[Recognizer]:
-        """Count a request as in flight, if there is a model and room for it."""
-        recognizer = self.recognizer
+    def admitted(self) -> Iterator[None]:
+        """Count a request as in flight, if there is a model and room for it.
+
+        Raises NotReady or Busy."""
+        self._loaded()
         self.worker.check_room()
         self.in_flight += 1
         try:
-            yield recognizer
+            yield
         finally:
             self.in_flight -= 1
 
     async def recognize(
-        self, samples: Samples, options: DecodeOptions, request_id: str
+        self,
+        samples: Samples,
+        options: DecodeOptions,
+        request_id: str,
+        priority: Priority = Priority.LIVE,
     ) -> Recognition:
-        recognizer = self.recognizer
+        """A whole recording of any length. Raises RequestRefused."""
+        recognizer = self._loaded()
 
         def job() -> Recognition:
             began = time.monotonic()
-            transcript = recognizer.transcribe(samples, options)
-            return Recognition(transcript, time.monotonic() - began)
+            heard = recognizer.transcribe([samples], options)[0]
+            whole = Segment(0.0, samples.size / SAMPLE_RATE, heard.text, heard.words)
+            return Recognition(
+                text=heard.text,
+                raw_text=heard.raw_text,
+                language=heard.language,
+                segments=(whole,) if heard.text else (),
+                device=recognizer.device,
+                seconds=time.monotonic() - began,
+            )
 
         try:
             return await self.worker.run(job)

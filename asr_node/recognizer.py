@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,37 +21,63 @@ class DecodeOptions:
 
     language: str
     itn: bool
+    hotwords: tuple[str, ...] = ()
+    timestamps: bool = False  # of words, too
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word, or a Chinese character, with its place in the recording, in seconds."""
+
+    start: float
+    end: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """`language` is what the model heard, None where it does not say."""
+    """Of one utterance. `text` is for people, `raw_text` is as the model wrote it, tags and all.
+
+    `language` is what the model heard, None where it does not say. `words` is empty where no
+    timestamps were asked for."""
 
     text: str
+    raw_text: str
     language: str | None = None
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can be told. What it cannot honour is refused by name, never dropped.
+
+    `languages`: values of `language` that change anything. `itn`: it can be switched per
+    request."""
+
+    languages: frozenset[str]
+    itn: bool = False
+    hotwords: bool = False
+    timestamps: bool = False
 
 
 class Recognizer(Protocol):
-    """A loaded model. Not thread-safe: only the worker's thread may call it."""
+    """A loaded model. Not thread-safe."""
 
     @property
     def device(self) -> str: ...
 
     @property
-    def languages(self) -> frozenset[str]:
-        """Values of `language` that change anything; a request for another is refused."""
-
-    @property
-    def switches_itn(self) -> bool:
-        """Whether `itn` can be chosen per request."""
+    def capabilities(self) -> Capabilities: ...
 
     def warm_up(self) -> None: ...
 
-    def transcribe(self, samples: Samples, options: DecodeOptions) -> Transcript: ...
+    def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> list[Transcript]:
+        """One transcript an utterance, in order, the same as one by one. May raise anything
+        that torch raises."""
 
 
 class Engine(Protocol):
-    """Makes recognizers. Both methods are slow and run in the worker's thread."""
+    """Makes recognizers. Its methods are slow."""
 
     @property
     def name(self) -> str:
@@ -62,5 +88,5 @@ class Engine(Protocol):
 
         Raises LoadFailed or StartRefused."""
 
-    def load(self, folders: Mapping[str, Path]) -> Recognizer:
+    def load(self, folders: Mapping[str, Path], device: str) -> Recognizer:
         """Raises LoadFailed."""

@@ -16,6 +16,7 @@ import uvicorn
 from asr_node.app import create_app
 from asr_node.log import event
 from asr_node.node import Node
+from asr_node.transcriber import Transcriber
 
 # nginx keeps upstream connections for 60 s: whoever closes first must not be the node.
 KEEP_ALIVE_SECONDS: Final = 90
@@ -35,7 +36,7 @@ class NodeServer(uvicorn.Server):
         self._loading: asyncio.Task[None] | None = None
         super().__init__(
             uvicorn.Config(
-                create_app(node, self._decoders),
+                create_app(node, Transcriber(node, self._decoders)),
                 http="h11",
                 ws="none",
                 loop="asyncio",

@@ -11,8 +11,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from asr_node.errors import RequestRefused
-from asr_node.recognizer import DecodeOptions, Recognizer
+from asr_node.recognizer import Capabilities, DecodeOptions
 from asr_node.settings import Settings
+from asr_node.transcriber import Recording
 
 DEFAULT_MODEL: Final = "whisper-1"  # what OpenAI's clients say when nobody told them
 MAX_FIELDS: Final = 32
@@ -27,8 +28,7 @@ class ResponseFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    file: UploadFile
-    options: DecodeOptions
+    recording: Recording
     response_format: ResponseFormat
 
 
@@ -41,17 +41,21 @@ async def read_form(request: Request) -> FormData:
     return await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
 
 
-def understand(form: FormData, settings: Settings, recognizer: Recognizer) -> TranscriptionRequest:
+def understand(
+    form: FormData, settings: Settings, capabilities: Capabilities
+) -> TranscriptionRequest:
     """Raises RequestRefused, which names the field."""
     fields = _fields(form)
     for name, value in fields.items():
         _check_known(name, value)
     _check_model(fields.get("model", DEFAULT_MODEL), settings)
     options = DecodeOptions(
-        language=_language(fields.get("language", ""), settings, recognizer),
-        itn=_itn(fields.get("itn"), settings, recognizer),
+        language=_language(fields.get("language", ""), settings, capabilities),
+        itn=_itn(fields.get("itn"), settings, capabilities),
     )
-    return TranscriptionRequest(_file(form), options, _response_format(fields))
+    file = _file(form)
+    recording = Recording(file.file, file.filename or "", options, fields)
+    return TranscriptionRequest(recording, _response_format(fields))
 
 
 def _fields(form: FormData) -> dict[str, str]:
@@ -88,10 +92,10 @@ def _check_model(model: str, settings: Settings) -> None:
         )
 
 
-def _language(asked: str, settings: Settings, recognizer: Recognizer) -> str:
+def _language(asked: str, settings: Settings, capabilities: Capabilities) -> str:
     language = asked.strip().lower() or settings.language
-    if language not in recognizer.languages:
-        known = ", ".join(sorted(recognizer.languages))
+    if language not in capabilities.languages:
+        known = ", ".join(sorted(capabilities.languages))
         raise RequestRefused(
             f"This model cannot be told the language {asked}; it knows {known}.",
             param="language",
@@ -100,10 +104,10 @@ def _language(asked: str, settings: Settings, recognizer: Recognizer) -> str:
     return language
 
 
-def _itn(asked: str | None, settings: Settings, recognizer: Recognizer) -> bool:
+def _itn(asked: str | None, settings: Settings, capabilities: Capabilities) -> bool:
     if asked is None:
         return settings.itn
-    if not recognizer.switches_itn:
+    if not capabilities.itn:
         raise RequestRefused(
             "This model cannot switch itn; leave it out.",
             param="itn",

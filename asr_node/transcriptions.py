@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
-from asr_node.audio import decode
 from asr_node.errors import NotReady
-from asr_node.log import event
 from asr_node.node import Node
-from asr_node.recognizer import SAMPLE_RATE, Transcript
+from asr_node.transcriber import Transcribed, Transcriber
 from asr_node.transcription_request import (
     ResponseFormat,
     TranscriptionRequest,
@@ -32,12 +28,12 @@ router = APIRouter()
 @router.post("/v1/audio/transcriptions")
 async def transcribe(request: Request) -> Response:
     node: Node = request.app.state.node
-    with node.admitted() as recognizer:
+    with node.admitted():
         form = await read_form(request)
         try:
-            asked = understand(form, node.settings, recognizer)
-            decoders: ThreadPoolExecutor = request.app.state.decoders
-            work = _transcribe(node, decoders, asked, request.state.request_id)
+            asked = understand(form, node.settings, node.capabilities)
+            transcriber: Transcriber = request.app.state.transcriber
+            work = _transcribe(transcriber, asked, request.state.request_id)
             return await _unless_disconnected(request, work)
         except asyncio.CancelledError:
             if node.draining:  # the grace is over: say so rather than cut the connection
@@ -48,38 +44,25 @@ async def transcribe(request: Request) -> Response:
 
 
 async def _transcribe(
-    node: Node, decoders: ThreadPoolExecutor, asked: TranscriptionRequest, request_id: str
+    transcriber: Transcriber, asked: TranscriptionRequest, request_id: str
 ) -> Response:
-    began = time.monotonic()
-    loop = asyncio.get_running_loop()
-    samples = await loop.run_in_executor(
-        decoders, decode, asked.file.file, node.settings.max_duration_seconds
-    )
-    recognition = await node.recognize(samples, asked.options, request_id)
-    duration = samples.size / SAMPLE_RATE
-    event(
-        "request.done",
-        request_id=request_id,
-        audio_seconds=round(duration, 3),
-        seconds=round(time.monotonic() - began, 3),
-        inference_seconds=round(recognition.seconds, 3),
-    )
-    return _answer(asked, recognition.transcript, duration)
+    return _answer(asked, await transcriber.transcribe(asked.recording, request_id))
 
 
-def _answer(asked: TranscriptionRequest, transcript: Transcript, duration: float) -> Response:
+def _answer(asked: TranscriptionRequest, done: Transcribed) -> Response:
+    recognition = done.recognition
     match asked.response_format:
         case ResponseFormat.TEXT:
-            return PlainTextResponse(transcript.text)
+            return PlainTextResponse(recognition.text)
         case ResponseFormat.JSON:
-            return JSONResponse({"text": transcript.text})
+            return JSONResponse({"text": recognition.text})
         case ResponseFormat.VERBOSE_JSON:
             return JSONResponse(
                 {
                     "task": "transcribe",
-                    "language": transcript.language or asked.options.language,
-                    "duration": round(duration, 3),
-                    "text": transcript.text,
+                    "language": recognition.language or asked.recording.options.language,
+                    "duration": round(done.duration_seconds, 3),
+                    "text": recognition.text,
                 }
             )
 

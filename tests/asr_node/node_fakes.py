@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,15 @@ import numpy as np
 import soundfile
 
 from asr_node.errors import LoadFailed
-from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples, Transcript
+from asr_node.recognizer import (
+    SAMPLE_RATE,
+    Capabilities,
+    DecodeOptions,
+    Samples,
+    Transcript,
+)
+
+CAPABILITIES = Capabilities(frozenset({"auto", "zh"}), itn=True)
 
 
 @dataclass
@@ -20,8 +28,7 @@ class FakeRecognizer:
     """Answers with what it was asked. While `gate` is closed, inference does not end."""
 
     device: str = "cpu"
-    languages: frozenset[str] = frozenset({"auto", "zh"})
-    switches_itn: bool = True
+    capabilities: Capabilities = CAPABILITIES
     gate: threading.Event = field(default_factory=threading.Event)
     running: threading.Event = field(default_factory=threading.Event)
     heard: list[tuple[int, DecodeOptions]] = field(default_factory=list)
@@ -34,13 +41,14 @@ class FakeRecognizer:
     def warm_up(self) -> None:
         self.warmed_up = True
 
-    def transcribe(self, samples: Samples, options: DecodeOptions) -> Transcript:
+    def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> list[Transcript]:
         self.running.set()
         self.gate.wait(30)
-        self.heard.append((samples.size, options))
+        self.heard += [(samples.size, options) for samples in batch]
         if self.fault is not None:
             raise self.fault
-        return Transcript(f"itn={options.itn} language={options.language}", "zh")
+        text = f"itn={options.itn} language={options.language}"
+        return [Transcript(text, f"<|zh|>{text}", "zh") for _ in batch]
 
 
 @dataclass
@@ -57,7 +65,7 @@ class FakeEngine:
     def resolve(self) -> Mapping[str, Path]:
         return {"model": self.folder}
 
-    def load(self, folders: Mapping[str, Path]) -> FakeRecognizer:
+    def load(self, folders: Mapping[str, Path], device: str) -> FakeRecognizer:
         self.loading.wait(30)
         if self.fault is not None:
             raise LoadFailed(self.fault)

@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from asr_node.recognizer import Capabilities
 from tests.asr_node.node_fakes import FakeEngine, encoded, tone
 
 CLIP = encoded(tone(1.0))
@@ -152,7 +153,7 @@ async def test_a_field_given_twice_is_refused(running) -> None:
 
 
 async def test_a_model_without_the_itn_switch_refuses_itn(start: Callable, engine) -> None:
-    engine.recognizer.switches_itn = False
+    engine.recognizer.capabilities = Capabilities(frozenset({"auto"}))
     async with start() as running:
         await running.until_ready()
         refused(await post(running.client, itn="true"), 400, param="itn")
