@@ -8,12 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from asr_node import health, transcriptions
 from asr_node.body_limit import BodyLimit
 from asr_node.errors import RequestRefused, error_body
 from asr_node.identity import Identity
 from asr_node.log import event
 from asr_node.node import Node
+from asr_node.operations import health
+from asr_node.protocols import transcriptions
 from asr_node.transcriber import Transcriber
 
 

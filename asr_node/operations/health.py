@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from asr_node.node import Node
-from asr_node.transcription_request import DEFAULT_MODEL
+from asr_node.protocols.transcription_request import DEFAULT_MODEL
 
 router = APIRouter()
 

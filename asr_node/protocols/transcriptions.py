@@ -12,13 +12,13 @@ from starlette.requests import ClientDisconnect
 
 from asr_node.errors import NotReady
 from asr_node.node import Node
-from asr_node.transcriber import Transcribed, Transcriber
-from asr_node.transcription_request import (
+from asr_node.protocols.transcription_request import (
     ResponseFormat,
     TranscriptionRequest,
     read_form,
     understand,
 )
+from asr_node.transcriber import Transcribed, Transcriber
 
 T = TypeVar("T")
 

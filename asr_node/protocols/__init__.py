@@ -1,0 +1,1 @@
+"""What clients speak: OpenAI's and Gradio's HTTP interfaces, and what they share."""
