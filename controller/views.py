@@ -80,7 +80,7 @@ def versions(value: Sequence[dict[str, Any]]) -> str:
     lines = []
     for version in value:
         marks = [mark for mark in ("stable", "bad") if version[mark]]
-        digest = (version["digest"] or "not known yet")[:12]
+        digest = (version["digest"] or "not loaded")[:12]
         lines.append(f"{version['name']:<16} {digest}  {version['models']['model']}"
                      f"{'  ' + ', '.join(marks) if marks else ''}")  # fmt: skip
     return "\n".join(lines)

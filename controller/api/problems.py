@@ -51,7 +51,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
         wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'the body'}: {item['msg']}"
             for item in error.errors()
         )
         return problem(422, "InvalidRequest", f"{wrong}; nothing was changed")
