@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 from asr_node.digest import model_digest, version_digest
 from asr_node.errors import LoadFailed, NotReady, RequestRefused
 from asr_node.log import event
+from asr_node.operations.metrics import Metrics
 from asr_node.recognition import Priority, Recognition, Segment
 from asr_node.recognizer import (
     SAMPLE_RATE,
@@ -38,6 +39,7 @@ class Node:
         self.worker = Worker(settings.max_waiting)
         self.started_at = datetime.now(UTC)
         self.in_flight = 0
+        self.metrics = Metrics()
         self.reason = "computing the model's digest"
         self.model_digests: Mapping[str, str] = {}
         self.digest: str | None = None
@@ -130,8 +132,11 @@ class Node:
         options: DecodeOptions,
         request_id: str,
         priority: Priority = Priority.LIVE,
+        on_segment: Callable[[Segment], None] | None = None,
     ) -> Recognition:
-        """A whole recording of any length. Raises RequestRefused."""
+        """A whole recording of any length. Raises RequestRefused.
+
+        `on_segment` hears of each segment, in order, as soon as it is final."""
         recognizer = self._loaded()
 
         def job() -> Recognition:
@@ -148,7 +153,7 @@ class Node:
             )
 
         try:
-            return await self.worker.run(job)
+            recognition = await self.worker.run(job)
         except RequestRefused:
             raise
         except Exception as error:
@@ -163,6 +168,11 @@ class Node:
                 status=500,
                 code="inference_failed",
             ) from error
+        if on_segment is not None:
+            for segment in recognition.segments:
+                on_segment(segment)
+        self.metrics.recognized(samples.size / SAMPLE_RATE, recognition.seconds)
+        return recognition
 
     def readiness(self) -> dict[str, object]:
         return {

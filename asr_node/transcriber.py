@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO
@@ -12,7 +12,7 @@ from typing import IO
 from asr_node.audio import decode
 from asr_node.log import event
 from asr_node.node import Node
-from asr_node.recognition import Priority, Recognition
+from asr_node.recognition import Priority, Recognition, Segment
 from asr_node.recognizer import SAMPLE_RATE, DecodeOptions
 
 
@@ -39,17 +39,23 @@ class Transcriber:
         self._decoders = decoders
 
     async def transcribe(
-        self, recording: Recording, request_id: str, priority: Priority = Priority.LIVE
+        self,
+        recording: Recording,
+        request_id: str,
+        priority: Priority = Priority.LIVE,
+        on_segment: Callable[[Segment], None] | None = None,
     ) -> Transcribed:
-        """Raises RequestRefused."""
+        """Raises RequestRefused. `on_segment` hears of each segment as soon as it is final."""
         began = time.monotonic()
         samples = await asyncio.get_running_loop().run_in_executor(
             self._decoders, decode, recording.file, self.node.settings.max_duration_seconds
         )
-        recognition = await self.node.recognize(samples, recording.options, request_id, priority)
+        recognition = await self.node.recognize(
+            samples, recording.options, request_id, priority, on_segment
+        )
         duration = samples.size / SAMPLE_RATE
         event(
-            "request.done",
+            "recognition.done",
             request_id=request_id,
             audio_seconds=round(duration, 3),
             seconds=round(time.monotonic() - began, 3),
