@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 from controller.core.errors import InvalidConfig
 from controller.core.version import Version, model_digest, version_digest
+
+_DESCRIPTIONS: Final = ("config.yaml", "configuration.json", "config.json")
 
 
 def is_local(source: str) -> bool:
@@ -15,13 +18,22 @@ def is_local(source: str) -> bool:
 
 
 def check_models(version: Version, where: str) -> None:
-    """Raise InvalidConfig (beginning with `where`, the key's path) where a folder is missing."""
+    """Raise InvalidConfig (beginning with `where`, the key's path) where a folder is missing, or
+    holds no model. Whether it is a sound one, its nodes say: they know the engine."""
     for role, source in version.models.items():
-        if is_local(source) and not Path(source).is_dir():
+        if is_local(source) and (problem := _problem(Path(source))):
             raise InvalidConfig(
-                f"{where}: the {role} folder {source} of version {version.name} does not exist; "
+                f"{where}: the {role} folder {source} of version {version.name} {problem}; "
                 f"nothing was started"
             )
+
+
+def _problem(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return "does not exist"
+    if not any((folder / name).is_file() for name in _DESCRIPTIONS):
+        return f"holds no model (none of {', '.join(_DESCRIPTIONS)})"
+    return None
 
 
 def local_digest(version: Version) -> str | None:

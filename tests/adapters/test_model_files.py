@@ -34,3 +34,8 @@ def test_the_digest_of_a_hub_model_is_not_known_before_a_node_has_it() -> None:
 def test_a_missing_model_folder_is_refused_with_the_key(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"versions\.v1: the model folder"):
         check_models(Version("v1", str(tmp_path / "gone")), "versions.v1")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="holds no model"):
+        check_models(Version("v1", str(tmp_path)), "versions.v1")

@@ -24,6 +24,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 @pytest.fixture
 def version(tmp_path: Path) -> Version:
     (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.yaml").touch()
     (tmp_path / "m" / "model.pt").write_bytes(b"weights")
     return Version("v1", str(tmp_path / "m"))
 

@@ -41,6 +41,7 @@ def stand_ins(client: Any) -> None:
 def a_spec(tmp_path: Path) -> SpecMaker:
     model = tmp_path / "model"
     model.mkdir()
+    (model / "config.yaml").touch()
     (model / "model.pt").write_text("not a model")
 
     def make(name: str = "v1-0", version: str = "v1", image: str = STAND_IN) -> NodeSpec:
