@@ -43,8 +43,8 @@ def test_a_hub_id_stays_as_it_is(tmp_path: Path, source: str) -> None:
     assert fleet.config.versions["v1"].model == source
 
 
+def test_a_mistyped_folder_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "config.yaml").touch()
     with pytest.raises(InvalidConfig, match="does not exist"):
         read(tmp_path, SMALL.replace("./m1", "models/demo-v9"))
 
