@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,12 @@ from typing import Final
 from asr_node import log
 from asr_node.data_dir import held
 from asr_node.errors import StartRefused
-from asr_node.model_folder import SILERO, check_model_folder, local_folder, silero_folder
+from asr_node.history.database import check_url
+from asr_node.recognizers.model_folder import SILERO, check_model_folder, local_folder, silero_folder
 from asr_node.settings import DEVICE, NAME, Settings
 
 BACKLOG: Final = 2048
+HISTORY_URL: Final = "ASR_NODE_HISTORY_URL"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.configure()
     try:
         check_models(settings)
+        check_url(settings.history_url)
         with held(settings.data_dir), bind(settings.host, settings.port) as listening:
             status = _serve(settings, listening)
     except StartRefused as error:
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings, listening: socket.socket) -> int:
     """The heavy imports come after everything that can be refused."""
-    from asr_node.funasr_recognizer import FunASREngine
+    from asr_node.recognizers.funasr_recognizer import FunASREngine
     from asr_node.node import Node
     from asr_node.server import serve
 
@@ -52,6 +56,7 @@ def read_arguments(arguments: Sequence[str] | None) -> Settings:
     values = vars(parsed)
     if values["data_dir"] is None:
         values["data_dir"] = Path(".asr-rollout") / "nodes" / parsed.name
+    values["history_url"] = values["history_url"] or os.environ.get(HISTORY_URL) or None
     return Settings(**values)
 
 
@@ -131,7 +136,42 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-body-bytes", type=_positive, default=512 * 1024**2, help="larger uploads: 413")
     add("--max-duration-seconds", type=_seconds, default=14_400.0, help="longer audio: 400")
     add("--grace-seconds", type=_positive, default=30, help="time to finish after SIGTERM")
+    _add_history(add)
     return parser
+
+
+def _add_history(add: Callable[..., object]) -> None:
+    add(
+        "--history-url",
+        help="keep the history in PostgreSQL (postgresql+psycopg://USER:PASSWORD@HOST/DATABASE) "
+        "instead of a SQLite file in the data folder; better given as the environment variable "
+        f"{HISTORY_URL}, where no other user of this machine can read its password",
+    )
+    add("--history-days", type=_count, default=0, help="remove older rows; 0 keeps all")
+    add(
+        "--backup-every",
+        type=_hours,
+        default=24.0,
+        metavar="HOURS",
+        dest="backup_every_hours",
+        help="copy the SQLite history into backups/ of the data folder; 0 never",
+    )
+    add("--backup-keep", type=_positive, default=7, help="so many backups, the newest ones")
+    add("--keep-audio", action="store_true", help="keep every recording in the data folder")
+    add(
+        "--keep-audio-quota-mb",
+        type=_positive,
+        default=10_000,
+        help="room for kept recordings; the oldest are removed first",
+    )
+    add("--batch-files", type=_positive, default=50, help="most files of one batch")
+    add("--batch-days", type=_positive, default=7, help="remove finished batches after so long")
+    add(
+        "--min-free-mb",
+        type=_count,
+        default=256,
+        help="refuse batches that would leave less room than that on the data folder's disk",
+    )
 
 
 def _name(text: str) -> str:
@@ -150,6 +190,16 @@ def _port(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _hours(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
 
 
 def _positive(text: str) -> int:

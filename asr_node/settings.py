@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,15 @@ class Settings:
     max_duration_seconds: float = 14_400.0
     grace_seconds: int = 30
     max_waiting: int = 64
+    history_url: str | None = field(default=None, repr=False)  # may hold a password
+    history_days: int = 0  # 0: for ever
+    backup_every_hours: float = 24.0  # 0: never
+    backup_keep: int = 7
+    keep_audio: bool = False
+    keep_audio_quota_mb: int = 10_000
+    batch_files: int = 50
+    batch_days: int = 7
+    min_free_mb: int = 256
 
     def sources(self) -> dict[str, str]:
         """Folder or hub id of each role in use."""

@@ -1,0 +1,1 @@
+"""Many files in one request, worked off one by one, through kills and restarts."""

@@ -1,0 +1,1 @@
+"""Every recognition as a row, before its answer leaves."""

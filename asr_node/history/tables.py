@@ -1,0 +1,163 @@
+"""The tables, and how an older database comes to have them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Aware in Python, UTC in the database: SQLite keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        aware: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+        return aware.astimezone(UTC)
+
+
+METADATA: Final = MetaData()
+
+HISTORY: Final = Table(
+    "history",
+    METADATA,
+    # SQLite counts only in a column of type INTEGER, which has 64 bits there.
+    Column("cursor", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("request_id", String, nullable=False, index=True),
+    Column("node", String, nullable=False),
+    Column("created_time", UtcTime, nullable=False, index=True),
+    Column("filename", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("digest", String),
+    Column("device", String, nullable=False),
+    Column("priority", String, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("hotwords", JSON, nullable=False),
+    Column("language", String),
+    Column("duration_seconds", Float),
+    Column("processing_seconds", Float, nullable=False),
+    Column("raw_text", String, nullable=False),
+    Column("itn_text", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("error", String),
+    Index("history_node_cursor", "node", "cursor"),
+    sqlite_autoincrement=True,  # a cursor is never given twice, even after rows were removed
+)
+
+BATCHES: Final = Table(
+    "batches",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("node", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("created_time", UtcTime, nullable=False),
+    Column("finished_time", UtcTime),
+    Column("cancelled", Integer, nullable=False),
+    Column("language", String, nullable=False),
+    Column("itn", Integer, nullable=False),
+    Column("hotwords", JSON, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    UniqueConstraint("node", "request_id", name="batches_request"),
+)
+
+BATCH_FILES: Final = Table(
+    "batch_files",
+    METADATA,
+    Column("batch_id", String, primary_key=True),
+    Column("file_index", Integer, primary_key=True),
+    Column("filename", String, nullable=False),
+    Column("stored_name", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("history_id", String, index=True),
+    Column("history_cursor", BigInteger),
+    Column("text", String),
+    Column("error", String),
+)
+
+SCHEMA_VERSION: Final = Table("schema_version", METADATA, Column("version", Integer))
+
+
+class NewerSchema(Exception):
+    """A newer asr-node has written this database; its rows are left as they are."""
+
+
+def _first(connection: Connection) -> None:
+    METADATA.create_all(connection, [HISTORY, BATCHES, BATCH_FILES])
+    _begin_cursors(connection)
+
+
+# Each brings a database from the version of its index to the next; never edit one that was
+# released, add another.
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (_first,)
+
+
+def migrate(connection: Connection) -> None:
+    """In the caller's transaction: all of it, or nothing. Raises NewerSchema."""
+    if connection.dialect.name == "postgresql":
+        lock_writers(connection)  # nodes that start together
+    if not inspect(connection).has_table(SCHEMA_VERSION.name):
+        SCHEMA_VERSION.create(connection)
+        connection.execute(insert(SCHEMA_VERSION).values(version=0))
+    version = connection.execute(select(SCHEMA_VERSION.c.version)).scalar_one()
+    if version > len(MIGRATIONS):
+        raise NewerSchema(
+            f"a newer asr-node wrote this database (schema {version}, this one knows "
+            f"{len(MIGRATIONS)})"
+        )
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    connection.execute(update(SCHEMA_VERSION).values(version=len(MIGRATIONS)))
+
+
+def lock_writers(connection: Connection) -> None:
+    """Until the transaction ends. PostgreSQL hands out cursors before it commits: without the
+    lock a reader could see cursor 8 first, and never 7."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(7310574932187431)"))
+
+
+def _begin_cursors(connection: Connection) -> None:
+    """At the milliseconds since 1970: where a damaged database was set aside, the new one
+    goes on above it, and who reads on from an old cursor misses nothing."""
+    begin = time.time_ns() // 1_000_000
+    if connection.dialect.name == "sqlite":
+        connection.execute(
+            text("INSERT INTO sqlite_sequence (name, seq) VALUES ('history', :seq)"), {"seq": begin}
+        )
+    else:
+        connection.execute(
+            text("SELECT setval(pg_get_serial_sequence('history', 'cursor'), :seq)"), {"seq": begin}
+        )
