@@ -30,6 +30,10 @@ class Settings:
     threads: int = 1
     max_body_bytes: int = 512 * 1024 * 1024
     max_duration_seconds: float = 14_400.0
+    idle_timeout_seconds: float = 60.0
+    upload_dir: Path | None = None
+    api_keys_file: Path | None = None
+    admin_token_file: Path | None = None
     grace_seconds: int = 30
     max_waiting: int = 64
     history_url: str | None = field(default=None, repr=False)  # may hold a password
