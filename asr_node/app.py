@@ -8,41 +8,47 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from asr_node.access import RequireKey
 from asr_node.body_limit import BodyLimit
 from asr_node.errors import RequestRefused, error_body
 from asr_node.identity import Identity
-from asr_node.log import event
 from asr_node.node import Node
 from asr_node.operations import health
 from asr_node.protocols import transcriptions
+from asr_node.refusal import refusal
+from asr_node.request_log import RequestLog
+from asr_node.secrets_file import ApiKeys, admin_token
 from asr_node.transcriber import Transcriber
 
 
 def create_app(node: Node, transcriber: Transcriber) -> ASGIApp:
-    """The two wrappers go around everything, the
-    handler of unexpected errors included, which no FastAPI middleware can do."""
+    """Raises StartRefused where a file of secrets cannot be used."""
     app = FastAPI(title="asr-node", docs_url=None, redoc_url=None)
     app.state.node = node
     app.state.transcriber = transcriber
+    app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
     app.include_router(health.router)
     app.include_router(transcriptions.router)
     app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unexpected)
-    return Identity(BodyLimit(app, node.settings.max_body_bytes), node)
+    return _wrapped(app, node)
+
+
+def _wrapped(app: ASGIApp, node: Node) -> ASGIApp:
+    """These go around everything, the handler of unexpected errors included, which no FastAPI
+    middleware can do. From the inside out."""
+    settings = node.settings
+    app = BodyLimit(app, settings.max_body_bytes, settings.idle_timeout_seconds)
+    if settings.api_keys_file is not None:
+        app = RequireKey(app, ApiKeys(settings.api_keys_file))
+    return Identity(RequestLog(app, node.metrics), node)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)
-    event(
-        "request.refused",
-        request_id=request.state.request_id,
-        status=error.status,
-        code=error.code,
-        param=error.param,
-    )
-    return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+    return refusal(request.scope, error)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

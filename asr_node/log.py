@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
 EVENTS: Final = logging.getLogger("asr_node")
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
@@ -27,6 +29,9 @@ class JsonLines(logging.Formatter):
             line |= {"event": record.getMessage(), **getattr(record, "fields", {})}
         else:
             line |= {"event": "library.log", "logger": record.name, "message": record.getMessage()}
+        request_id = REQUEST_ID.get()  # of the request whose code logs
+        if request_id is not None:
+            line.setdefault("request_id", request_id)
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from asr_node.app import create_app
+from asr_node.connections import impatient
 from asr_node.log import event
 from asr_node.node import Node
 from asr_node.transcriber import Transcriber
@@ -34,10 +35,15 @@ class NodeServer(uvicorn.Server):
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         self._leave_at: float | None = None
         self._loading: asyncio.Task[None] | None = None
+        self.history = History(node.settings)
+        audio = _audio_folder(node.settings)
+        transcriber = Transcriber(node, self._decoders, self.history, audio)
+        self.batches = Batches(node, transcriber, self.history)
+        self.upkeep = Upkeep(node.settings, self.history, audio, [self.batches.expire])
         super().__init__(
             uvicorn.Config(
-                create_app(node, Transcriber(node, self._decoders)),
-                http="h11",
+                create_app(node, transcriber, self.history, self.batches),
+                http=impatient(node.settings.idle_timeout_seconds),
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
