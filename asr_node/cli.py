@@ -17,7 +17,7 @@ from asr_node import log
 from asr_node.data_dir import held
 from asr_node.errors import StartRefused
 from asr_node.history.database import check_url
-from asr_node.recognizers.model_folder import SILERO, check_model_folder, local_folder, silero_folder
+from asr_node.recognizers import check_models, make_engine
 from asr_node.settings import DEVICE, NAME, Settings
 
 BACKLOG: Final = 2048
@@ -44,11 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings, listening: socket.socket) -> int:
     """The heavy imports come after everything that can be refused."""
-    from asr_node.recognizers.funasr_recognizer import FunASREngine
     from asr_node.node import Node
     from asr_node.server import serve
 
-    return serve(Node(settings, FunASREngine(settings)), listening)
+    return serve(Node(settings, make_engine(settings)), listening)
 
 
 def read_arguments(arguments: Sequence[str] | None) -> Settings:
@@ -58,22 +57,6 @@ def read_arguments(arguments: Sequence[str] | None) -> Settings:
         values["data_dir"] = Path(".asr-rollout") / "nodes" / parsed.name
     values["history_url"] = values["history_url"] or os.environ.get(HISTORY_URL) or None
     return Settings(**values)
-
-
-def check_models(settings: Settings) -> None:
-    """Everything about model folders that can be known before the start."""
-    for role, source in settings.sources().items():
-        if source in SILERO:
-            silero_folder()
-            continue
-        folder = local_folder(source)
-        if folder is not None:
-            check_model_folder(folder)
-        if role == "model" and folder is not None and settings.revision is not None:
-            raise StartRefused(
-                f"--revision {settings.revision} is for hub ids, and {folder} is a folder; "
-                "nothing was started. Leave --revision out."
-            )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -121,17 +104,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", required=True, help="model folder, or hub id (iic/SenseVoiceSmall)")
+    add("--engine", default="funasr", help="funasr, or module:Class of your own")
     add("--version", type=_name, required=True, help="name of the version it serves")
     add("--name", type=_name, default="local", help="name of this node")
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_port, default=8100, help="port to listen on; 0 picks a free one")
-    add("--device", type=_device, default="auto", help="auto, cpu, cuda:0")
+    add(
+        "--device",
+        type=_device,
+        default="auto",
+        help="auto (a GPU if there is one), cpu, cuda:0, mps",
+    )
     add("--data-dir", type=Path, help="the node's own folder (.asr-rollout/nodes/NAME)")
-    add("--vad-model", help="folder, hub id or silero-vad: cuts long audio")
+    add("--vad-model", default="silero-vad", help="cuts long audio: silero-vad, folder or hub id")
     add("--punc-model", help="folder or hub id: adds punctuation")
     add("--revision", help="revision of a hub id given as --model")
     add("--language", default="auto", help="language where a request names none")
     add("--itn", action=argparse.BooleanOptionalAction, default=True, help="numbers as digits")
+    add("--hotwords", type=_lines, default=(), metavar="FILE", help="words to expect, one a line")
     add("--threads", type=_positive, default=1, help="CPU threads of the model")
     add("--max-body-bytes", type=_positive, default=512 * 1024**2, help="larger uploads: 413")
     add("--max-duration-seconds", type=_seconds, default=14_400.0, help="longer audio: 400")
@@ -186,8 +176,17 @@ def _name(text: str) -> str:
 
 def _device(text: str) -> str:
     if not DEVICE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu or cuda:N")
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda:N or mps")
     return text
+
+
+def _lines(path: str) -> tuple[str, ...]:
+    """The lines that say something. UTF-8, with or without a byte order mark."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read ({error})") from error
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _port(text: str) -> int:

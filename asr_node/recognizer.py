@@ -76,6 +76,14 @@ class Recognizer(Protocol):
         that torch raises."""
 
 
+class VoiceActivity(Protocol):
+    """Finds where somebody speaks. Not thread-safe; each call starts afresh."""
+
+    def speech(self, samples: Samples) -> list[tuple[int, int]]:
+        """Spans of speech as sample indexes, in order, apart from each other, each with a
+        little silence around it. Meant for half a minute at a time."""
+
+
 class Engine(Protocol):
     """Makes recognizers. Its methods are slow."""
 
@@ -84,9 +92,12 @@ class Engine(Protocol):
         """Name and version, such as "funasr 1.4.16"."""
 
     def resolve(self) -> Mapping[str, Path]:
-        """The folder of each role ("model", "vad", "punc"); hub ids are downloaded.
+        """The folder or file of each role ("model", "vad", "punc"); hub ids are downloaded.
 
         Raises LoadFailed or StartRefused."""
 
     def load(self, folders: Mapping[str, Path], device: str) -> Recognizer:
-        """Raises LoadFailed."""
+        """The folders are those of `resolve`. Raises LoadFailed."""
+
+    def load_voice_activity(self, folders: Mapping[str, Path]) -> VoiceActivity:
+        """Always on the CPU. Raises LoadFailed."""

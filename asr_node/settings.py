@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
+DEVICE: Final = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+SILERO: Final = frozenset({"silero-vad", "silero_vad"})  # its package ships the weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`model`, `vad_model`, `punc_model` are folders or hub ids; seconds and bytes as named."""
+    """`model`, `vad_model`, `punc_model` are folders or hub ids; seconds and bytes as named.
+
+    `engine`: "funasr", "faster-whisper", or "module:Class", called with these settings."""
 
     model: str
     version: str
@@ -22,11 +25,13 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8100
     device: str = "auto"
-    vad_model: str | None = None
+    engine: str = "funasr"
+    vad_model: str = "silero-vad"
     punc_model: str | None = None
     revision: str | None = None
     language: str = "auto"
     itn: bool = True
+    hotwords: tuple[str, ...] = ()  # where a request names none
     threads: int = 1
     max_body_bytes: int = 512 * 1024 * 1024
     max_duration_seconds: float = 14_400.0
@@ -47,10 +52,21 @@ class Settings:
     min_free_mb: int = 256
 
     def sources(self) -> dict[str, str]:
-        """Folder or hub id of each role in use."""
-        named = {"model": self.model, "vad": self.vad_model, "punc": self.punc_model}
-        return {role: source for role, source in named.items() if source is not None}
+        """Folder or hub id of each role in use.
+
+        silero-vad is none of them: it is installed with the node, as the engine is."""
+        sources = {"model": self.model}
+        if self.vad_model not in SILERO:
+            sources["vad"] = self.vad_model
+        if self.punc_model is not None:
+            sources["punc"] = self.punc_model
+        return sources
 
     def decode_options(self) -> dict[str, object]:
         """The options that change the text; they are part of the version's digest."""
-        return {"engine": "funasr", "hotwords": [], "itn": self.itn, "language": self.language}
+        return {
+            "engine": self.engine,
+            "hotwords": list(self.hotwords),
+            "itn": self.itn,
+            "language": self.language,
+        }

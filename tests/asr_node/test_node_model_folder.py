@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asr_node.errors import StartRefused
-from asr_node.model_folder import check_model_folder, local_folder
+from asr_node.recognizers.model_folder import check_model_folder, local_folder
 
 CONFIG = """
 model: SenseVoiceSmall

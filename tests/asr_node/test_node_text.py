@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asr_node.funasr_recognizer import known_languages, plain_text, spoken_language
+from asr_node.recognizers.funasr_recognizer import known_languages, plain_text, spoken_language
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 `import funasr` takes 5 to 14 s and prints: it happens in `load`, in the worker's thread.
 
-Without a VAD model the audio is decoded whole; models of the SenseVoice class garble what is
-much longer than 30 s. With one, AutoModel cuts the audio into segments.
+Models of the SenseVoice class garble what is much longer than 30 s: the node cuts long audio at
+silences before it comes here.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ import numpy as np
 
 from asr_node.errors import LoadFailed
 from asr_node.log import event
-from asr_node.model_folder import SILERO, check_model_folder, local_folder, silero_folder
 from asr_node.recognizer import (
     SAMPLE_RATE,
     Capabilities,
     DecodeOptions,
     Samples,
     Transcript,
+    VoiceActivity,
 )
-from asr_node.settings import Settings
+from asr_node.recognizers.model_folder import check_model_folder, local_folder
+from asr_node.recognizers.silero import load_silero
+from asr_node.settings import SILERO, Settings
 
 SENSEVOICE: Final = "SenseVoiceSmall"
 SENSEVOICE_LANGUAGES: Final = frozenset({"auto", "zh", "en", "yue", "ja", "ko"})
 ANY_LANGUAGE: Final = frozenset({"auto"})
-VAD_OPTIONS: Final = {"max_end_silence_time": 800, "max_single_segment_time": 30_000}  # ms
 SHORTEST: Final = SAMPLE_RATE // 10  # shorter audio is padded: a frame must fit
 TAG: Final = re.compile(r"<\|([^|]*)\|>")
 CJK: Final = r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
@@ -52,7 +53,7 @@ class FunASREngine:
 
     def resolve(self) -> Mapping[str, Path]:
         sources = self._settings.sources()
-        if all(source in SILERO or local_folder(source) for source in sources.values()):
+        if all(local_folder(source) for source in sources.values()):
             os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         return {role: self._folder(role, source) for role, source in sources.items()}
@@ -69,9 +70,12 @@ class FunASREngine:
         _check_weights(type(model.model).__name__, printed.getvalue())
         return FunASRRecognizer(model)
 
+    def load_voice_activity(self, folders: Mapping[str, Path]) -> VoiceActivity:
+        if self._settings.vad_model in SILERO:
+            return load_silero()
+        raise LoadFailed(f"{folders['vad']} cannot find speech yet: use silero-vad")
+
     def _folder(self, role: str, source: str) -> Path:
-        if source in SILERO:
-            return silero_folder()
         folder = local_folder(source)
         if folder is None:
             folder = _download(source, self._settings.revision if role == "model" else None)
@@ -92,10 +96,6 @@ class FunASREngine:
             "disable_update": True,
             "disable_pbar": True,
         }
-        if self._settings.vad_model is not None:
-            silero = self._settings.vad_model in SILERO
-            arguments["vad_model"] = "silero-vad" if silero else str(folders["vad"])
-            arguments["vad_kwargs"] = VAD_OPTIONS
         if "punc" in folders:
             arguments["punc_model"] = str(folders["punc"])
         return AutoModel(**arguments)

@@ -18,7 +18,6 @@ import yaml
 from asr_node.errors import StartRefused
 
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-SILERO: Final = frozenset({"silero-vad", "silero_vad"})
 
 
 def local_folder(source: str) -> Path | None:
@@ -37,15 +36,15 @@ def local_folder(source: str) -> Path | None:
     return None
 
 
-def silero_folder() -> Path:
-    """The weights of silero-vad are inside its Python package. Raises StartRefused."""
+def silero_weights() -> Path:
+    """The weights of silero-vad, inside its Python package. Raises StartRefused."""
     spec = importlib.util.find_spec("silero_vad")
     if spec is None or spec.origin is None:
         raise StartRefused(
             "--vad-model silero-vad needs its package; nothing was started. "
             "Mend it with: pip install silero-vad"
         )
-    return Path(spec.origin).parent / "data"
+    return Path(spec.origin).parent / "data" / "silero_vad.jit"
 
 
 def check_model_folder(folder: Path) -> None:
