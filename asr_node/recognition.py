@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from asr_node.recognizer import Word
+
+CJK: Final = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
 class Priority(IntEnum):
@@ -24,6 +29,21 @@ class Segment:
     end: float
     text: str
     words: tuple[Word, ...] = ()
+
+
+def separator(before: str, after: str) -> str:
+    """What stands between the texts of two neighbouring segments: nothing beside Chinese."""
+    if not before or not after or CJK.match(before[-1]) or CJK.match(after[0]):
+        return ""
+    return " "
+
+
+def joined(texts: Iterable[str]) -> str:
+    """The text of a recording from those of its segments."""
+    whole = ""
+    for text in texts:
+        whole += separator(whole, text) + text
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
