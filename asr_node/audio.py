@@ -16,6 +16,7 @@ from asr_node.recognizer import SAMPLE_RATE, Samples
 # such an upload could read the node's disk or its network.
 FORMATS: Final = "wav,w64,flac,mp3,ogg,mov,mp4,m4a,matroska,webm,aac,amr,aiff,caf,mpeg"
 NO_PROTOCOL: Final = "none"
+INTERLEAVED: Final = "flt"  # with planes of its own for each of 8 channels or more, PyAV crashes
 OPTIONS: Final = {"format_whitelist": FORMATS, "protocol_whitelist": NO_PROTOCOL}
 
 
@@ -42,10 +43,10 @@ def _chunks(container: av.container.InputContainer) -> Iterator[Samples]:
     if not container.streams.audio:
         raise _refused("The file has no audio stream.")
     stream = container.streams.audio[0]
-    resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+    resampler = av.AudioResampler(format=INTERLEAVED, rate=SAMPLE_RATE)
     for frame in _frames(container, stream):
         for resampled in resampler.resample(frame):
-            yield _mono(resampled.to_ndarray())
+            yield _mono(resampled.to_ndarray().reshape(-1, resampled.layout.nb_channels))
 
 
 def _frames(
@@ -70,7 +71,7 @@ def _mono(channels: NDArray[Any]) -> Samples:
     """The mean; FFmpeg's own downmix makes two equal channels 1.4 times as loud."""
     if not np.isfinite(channels).all():
         raise _refused("The audio holds samples that are not numbers (NaN or infinity).")
-    mean: Samples = channels.mean(axis=0, dtype=np.float32)
+    mean: Samples = channels.mean(axis=1, dtype=np.float32)
     return np.clip(mean, -1.0, 1.0)
 
 

@@ -92,3 +92,11 @@ def test_a_playlist_cannot_make_the_node_read_its_own_disk(tmp_path: Path) -> No
     ):
         with pytest.raises(RequestRefused):
             decode(io.BytesIO(playlist.encode()), 60.0)
+
+
+@pytest.mark.parametrize("channels", [3, 8, 9, 32])
+def test_many_channels_are_mixed_down(channels: int) -> None:
+    data = encoded(np.tile(tone(0.5)[:, None], (1, channels)))
+    mixed = decode(io.BytesIO(data), 60.0)
+    assert mixed.size == 8_000
+    assert np.abs(mixed).max() == pytest.approx(0.1, rel=0.02)
