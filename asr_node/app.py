@@ -9,8 +9,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from asr_node.access import RequireKey
+from asr_node.batches import routes as batch_routes
+from asr_node.batches.batches import Batches
 from asr_node.body_limit import BodyLimit
 from asr_node.errors import RequestRefused, error_body
+from asr_node.history import routes as history_routes
+from asr_node.history.history import History
 from asr_node.identity import Identity
 from asr_node.node import Node
 from asr_node.operations import health
@@ -21,14 +25,20 @@ from asr_node.secrets_file import ApiKeys, admin_token
 from asr_node.transcriber import Transcriber
 
 
-def create_app(node: Node, transcriber: Transcriber) -> ASGIApp:
+def create_app(
+    node: Node, transcriber: Transcriber, history: History, batches: Batches
+) -> ASGIApp:
     """Raises StartRefused where a file of secrets cannot be used."""
     app = FastAPI(title="asr-node", docs_url=None, redoc_url=None)
     app.state.node = node
     app.state.transcriber = transcriber
+    app.state.history = history
+    app.state.batches = batches
     app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
     app.include_router(health.router)
     app.include_router(transcriptions.router)
+    app.include_router(history_routes.router)
+    app.include_router(batch_routes.router)
     app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)

@@ -15,8 +15,14 @@ import uvicorn
 
 from asr_node.app import create_app
 from asr_node.connections import impatient
+from asr_node.batches.batches import Batches
+from asr_node.history.audio_folder import FOLDER as AUDIO
+from asr_node.history.audio_folder import AudioFolder
+from asr_node.history.history import History
+from asr_node.history.upkeep import Upkeep
 from asr_node.log import event
 from asr_node.node import Node
+from asr_node.settings import Settings
 from asr_node.transcriber import Transcriber
 
 # nginx keeps upstream connections for 60 s: whoever closes first must not be the node.
@@ -60,6 +66,9 @@ class NodeServer(uvicorn.Server):
         for listening in sockets or []:
             host, port = listening.getsockname()[:2]
             event("node.listening", host=host, port=port, pid=os.getpid())
+        self.history.open()
+        self.batches.start()
+        self.upkeep.start()
         self._loading = asyncio.create_task(self._load())
 
     async def on_tick(self, counter: int) -> bool:
@@ -70,6 +79,9 @@ class NodeServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         event("node.stopping", in_flight=self._node.in_flight)
         await super().shutdown(sockets)
+        await self.batches.stop()
+        await self.upkeep.stop()
+        await asyncio.to_thread(self.history.close)
         if self._loading is not None:
             self._loading.cancel()
         self._node.worker.close()
@@ -94,6 +106,12 @@ class NodeServer(uvicorn.Server):
             await asyncio.sleep(FAILED_SECONDS)
             self.exit_status = 1
             self.should_exit = True
+
+
+def _audio_folder(settings: Settings) -> AudioFolder | None:
+    if not settings.keep_audio:
+        return None
+    return AudioFolder(settings.data_dir / AUDIO, settings.keep_audio_quota_mb * 1024 * 1024)
 
 
 def serve(node: Node, listening: socket.socket) -> int:

@@ -7,20 +7,31 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO
+from datetime import datetime
+from typing import IO, Final
+
+import numpy as np
 
 from asr_node.audio import decode
+from asr_node.errors import RequestRefused
+from asr_node.history.audio_folder import AudioFolder
+from asr_node.history.entry import Entry, Status, new_id, now
+from asr_node.history.history import Also, History
 from asr_node.log import event
 from asr_node.node import Node
 from asr_node.recognition import Priority, Recognition, Segment
-from asr_node.recognizer import SAMPLE_RATE, DecodeOptions
+from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples
+
+NOTHING_DONE: Final = frozenset({429, 503})  # refused before any work: no row
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An upload and what its sender asked for. `parameters` are kept as they came."""
+    """An upload, or samples that came as a stream, and what their sender asked for.
 
-    file: IO[bytes]
+    `parameters` are kept as they came."""
+
+    file: IO[bytes] | Samples
     filename: str
     options: DecodeOptions
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -28,15 +39,40 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Transcribed:
+    id: str  # of its row in the history
     recognition: Recognition
     duration_seconds: float
 
 
+@dataclass(slots=True)
+class _Attempt:
+    recording: Recording
+    request_id: str
+    priority: Priority
+    also: Also | None
+    id: str = field(default_factory=new_id)
+    created: datetime = field(default_factory=now)
+    began: float = field(default_factory=time.monotonic)
+    duration_seconds: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
 class Transcriber:
-    def __init__(self, node: Node, decoders: ThreadPoolExecutor) -> None:
-        """`decoders` run FFmpeg, off the event loop."""
+    def __init__(
+        self,
+        node: Node,
+        decoders: ThreadPoolExecutor,
+        history: History,
+        audio: AudioFolder | None = None,
+    ) -> None:
+        """`decoders` run FFmpeg, off the event loop. `audio`: where recordings are kept."""
         self.node = node
         self._decoders = decoders
+        self._history = history
+        self._audio = audio
 
     async def transcribe(
         self,
@@ -44,21 +80,96 @@ class Transcriber:
         request_id: str,
         priority: Priority = Priority.LIVE,
         on_segment: Callable[[Segment], None] | None = None,
+        also: Also | None = None,
     ) -> Transcribed:
-        """Raises RequestRefused. `on_segment` hears of each segment as soon as it is final."""
-        began = time.monotonic()
-        samples = await asyncio.get_running_loop().run_in_executor(
-            self._decoders, decode, recording.file, self.node.settings.max_duration_seconds
-        )
-        recognition = await self.node.recognize(
-            samples, recording.options, request_id, priority, on_segment
-        )
-        duration = samples.size / SAMPLE_RATE
+        """Raises RequestRefused. There is a row of the history before this returns or raises,
+        except where nothing was done (429, 503) or the caller has gone.
+
+        `on_segment` hears of each segment as soon as it is final. `also` takes part in the
+        transaction that writes the row; this then waits until that has succeeded."""
+        attempt = _Attempt(recording, request_id, priority, also)
+        try:
+            recognition = await self._recognize(attempt, on_segment)
+        except RequestRefused as refusal:
+            if refusal.status not in NOTHING_DONE:
+                await self._record(attempt, error=refusal.message)
+            raise
+        except Exception as error:
+            await self._record(attempt, error=f"The node failed: {type(error).__name__}.")
+            raise
+        await self._record(attempt, recognition)
+        duration = attempt.duration_seconds or 0.0
         event(
             "recognition.done",
+            id=attempt.id,
             request_id=request_id,
             audio_seconds=round(duration, 3),
-            seconds=round(time.monotonic() - began, 3),
+            seconds=round(attempt.seconds, 3),
             inference_seconds=round(recognition.seconds, 3),
         )
-        return Transcribed(recognition, duration)
+        return Transcribed(attempt.id, recognition, duration)
+
+    async def give_up(
+        self, recording: Recording, request_id: str, priority: Priority, error: str, also: Also
+    ) -> None:
+        """A row that says why `recording` is not tried (again)."""
+        await self._record(_Attempt(recording, request_id, priority, also), error=error)
+
+    async def _recognize(
+        self, attempt: _Attempt, on_segment: Callable[[Segment], None] | None
+    ) -> Recognition:
+        samples = await self._samples(attempt.recording.file)
+        attempt.duration_seconds = samples.size / SAMPLE_RATE
+        return await self.node.recognize(
+            samples, attempt.recording.options, attempt.request_id, attempt.priority, on_segment
+        )
+
+    async def _samples(self, file: IO[bytes] | Samples) -> Samples:
+        if isinstance(file, np.ndarray):
+            return file
+        limit = self.node.settings.max_duration_seconds
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, decode, file, limit)
+
+    async def _record(
+        self, attempt: _Attempt, recognition: Recognition | None = None, error: str | None = None
+    ) -> None:
+        if self._audio is not None:
+            await asyncio.get_running_loop().run_in_executor(self._decoders, self._keep, attempt)
+        entry = self._entry(attempt, recognition, error)
+        if attempt.also is None:
+            await self._history.record(entry)
+        else:
+            await self._history.record_with(entry, attempt.also)
+
+    def _keep(self, attempt: _Attempt) -> None:
+        recording = attempt.recording
+        assert self._audio is not None
+        if isinstance(recording.file, np.ndarray):
+            self._audio.keep_samples(recording.file, attempt.id, attempt.created)
+        else:
+            self._audio.keep(recording.file, recording.filename, attempt.id, attempt.created)
+
+    def _entry(
+        self, attempt: _Attempt, recognition: Recognition | None, error: str | None
+    ) -> Entry:
+        recording = attempt.recording
+        return Entry(
+            id=attempt.id,
+            request_id=attempt.request_id,
+            node=self.node.settings.name,
+            created_time=attempt.created,
+            filename=recording.filename,
+            version=self.node.settings.version,
+            digest=self.node.digest,
+            device=recognition.device if recognition else self.node.settings.device,
+            priority=attempt.priority.name.lower(),
+            parameters=dict(recording.parameters),
+            hotwords=recording.options.hotwords,
+            language=(recognition and recognition.language) or recording.options.language,
+            duration_seconds=attempt.duration_seconds,
+            processing_seconds=attempt.seconds,
+            raw_text=recognition.raw_text if recognition else "",
+            itn_text=recognition.text if recognition else "",
+            status=Status.DONE if recognition else Status.FAILED,
+            error=error,
+        )

@@ -64,6 +64,7 @@ def open_database(url: str | None, data_dir: Path) -> Database:
     NewerSchema where there is no database to write to now."""
     if url is not None:
         return Database(_migrated(_postgresql(url)), None)
+    data_dir.mkdir(parents=True, exist_ok=True)
     file = data_dir / FILE
     try:
         _check(file)

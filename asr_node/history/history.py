@@ -120,6 +120,10 @@ class History:
         """Raises what `work` raises. It may be run again after a failure."""
         return await asyncio.shield(asyncio.wrap_future(self._writer.submit(work)))
 
+    def write_soon(self, work: Callable[[Connection], object]) -> None:
+        """Nobody waits for it."""
+        self._writer.offer(work)
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         """In a thread. Raises HistoryAway."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
@@ -143,6 +147,11 @@ class History:
     async def last_cursor(self) -> int:
         query = select(func.max(HISTORY.c.cursor)).where(HISTORY.c.node == self.node)
         return await self.read(lambda connection: connection.execute(query).scalar()) or 0
+
+    async def first_time(self) -> datetime | None:
+        """When the oldest row was made."""
+        query = select(HISTORY.c.created_time).order_by(HISTORY.c.created_time).limit(1)
+        return await self.read(lambda connection: connection.execute(query).scalar())
 
     async def find(self, entry_id: str) -> Row | None:
         query = self._own().where(HISTORY.c.id == entry_id)
