@@ -158,6 +158,10 @@ def add_version(
     language: Annotated[str, typer.Option()] = "auto",
     itn: Annotated[bool, typer.Option(help="Numbers as digits.")] = True,
     image: Annotated[str | None, typer.Option(help="Docker image of its nodes.")] = None,
+    engine: Annotated[str, typer.Option(help="funasr or faster-whisper.")] = "funasr",
+    hotword: Annotated[
+        list[str] | None, typer.Option(help="A word to expect; may be given again.")
+    ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
@@ -172,6 +176,8 @@ def add_version(
         "language": language,
         "itn": itn,
         "image": image,
+        "engine": engine,
+        "hotwords": hotword or [],
     }
     _show(Client(state_dir).post("/api/versions", body), as_json, _message)
 

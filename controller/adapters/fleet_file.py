@@ -120,6 +120,8 @@ def _version(name: str, node: Node, folder: Path) -> Version:
             language=section.get("language", Node.string, "auto"),
             itn=section.get("itn", Node.boolean, True),
             image=section.get("image", Node.string, None),
+            engine=section.get("engine", Node.string, "funasr"),
+            hotwords=section.get("hotwords", Node.strings, ()),
         )
         check_models(version, "model")
     except Refused as error:

@@ -23,8 +23,8 @@ from typing import Final
 import psutil
 
 from controller.adapters.files import write_atomically
+from controller.adapters.node_arguments import version_arguments, write_hotwords
 from controller.core.errors import RuntimeUnavailable
-from controller.core.version import Version
 from controller.engine.ports import NodeSpec, ObservedNode
 
 HOST: Final = "127.0.0.1"
@@ -125,6 +125,7 @@ class ProcessRuntime:
 
     def _spawn(self, spec: NodeSpec, port: int, folder: Path) -> subprocess.Popen[bytes]:
         _shorten(folder / _LOG)
+        write_hotwords(folder, spec.version)
         try:
             with (folder / _LOG).open("ab") as log:
                 return subprocess.Popen(
@@ -212,22 +213,7 @@ def node_command(spec: NodeSpec, port: int, folder: Path) -> list[str]:
     # -P: what lies in the working folder under the same name is never run instead.
     command = [sys.executable, "-P", "-m", "asr_node", "--host", HOST, "--port", str(port)]
     command += ["--name", spec.name, "--device", spec.device, "--data-dir", str(folder)]
-    return command + version_arguments(spec.version)
-
-
-def version_arguments(version: Version) -> list[str]:
-    """The arguments that make a node serve `version`."""
-    arguments = ["--version", version.name, "--model", version.model]
-    arguments += ["--language", version.language, "--itn" if version.itn else "--no-itn"]
-    optional = {
-        "--revision": version.revision,
-        "--vad-model": version.vad_model,
-        "--punc-model": version.punc_model,
-    }
-    for option, value in optional.items():
-        if value:
-            arguments += [option, value]
-    return arguments
+    return command + version_arguments(spec.version, folder)
 
 
 def node_environment(environment: Mapping[str, str]) -> dict[str, str]:

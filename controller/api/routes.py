@@ -57,6 +57,8 @@ class VersionBody(_Body):
     language: str = "auto"
     itn: bool = True
     image: str | None = None
+    engine: str = "funasr"
+    hotwords: tuple[str, ...] = Field(default=(), max_length=1000)
 
 
 class EvaluationBody(_Body):

@@ -4,17 +4,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from controller.core.errors import InvalidName
+from controller.core.errors import InvalidConfig, InvalidName
 from controller.core.names import check_name
+
+ENGINES: Final = ("funasr", "faster-whisper")
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """What a node of this version loads.
 
-    `model`, `vad_model`, `punc_model` are folders or hub ids; `image` is a Docker image
-    (docker runtime only)."""
+    `model`, `vad_model`, `punc_model` are folders or hub ids; `engine` is one of ENGINES; `image`
+    is a Docker image (docker runtime only). Raises InvalidName, InvalidConfig."""
 
     name: str
     model: str
@@ -24,6 +27,8 @@ class Version:
     language: str = "auto"
     itn: bool = True
     image: str | None = None
+    engine: str = "funasr"
+    hotwords: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "version")
@@ -31,6 +36,16 @@ class Version:
             raise InvalidName(
                 f"version {self.name!r}: use at most 40 characters, not beginning with 'backup-'"
             )
+        if self.engine not in ENGINES:
+            raise InvalidConfig(
+                f"version {self.name}: engine {self.engine!r} is none of {', '.join(ENGINES)}"
+            )
+        for word in self.hotwords:
+            if not word or word != word.strip() or not word.isprintable():
+                raise InvalidConfig(
+                    f"version {self.name}: hotword {word!r}: one word or phrase, with no line "
+                    f"break and no space around it"
+                )
 
     @property
     def models(self) -> dict[str, str]:
@@ -41,7 +56,12 @@ class Version:
     @property
     def options(self) -> dict[str, object]:
         """The decode options that change what is transcribed, as the node reports them."""
-        return {"engine": "funasr", "hotwords": [], "itn": self.itn, "language": self.language}
+        return {
+            "engine": self.engine,
+            "hotwords": list(self.hotwords),
+            "itn": self.itn,
+            "language": self.language,
+        }
 
 
 def model_digest(files: Mapping[str, str]) -> str:

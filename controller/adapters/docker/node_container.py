@@ -13,10 +13,11 @@ from docker.types import DeviceRequest, Mount
 
 from controller.adapters.docker.settings import DockerSettings, container_user, hardening, label
 from controller.adapters.model_files import is_local
-from controller.adapters.process_runtime import version_arguments
+from controller.adapters.node_arguments import version_arguments
 from controller.core.version import Version
 from controller.engine.ports import NodeSpec, ObservedNode
 
+_DATA: Final = Path("/data")  # of a node, in its container
 PORT: Final = 8000
 ROLE: Final = "node"
 _RUNNING: Final = frozenset({"running", "paused", "restarting"})
@@ -66,8 +67,8 @@ def node_command(spec: NodeSpec) -> list[str]:
     """The arguments of `asr-node`, which is the image's entry point."""
     command = ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 (the container's own)
     command += ["--name", spec.name, "--device", _device_inside(spec.device)]
-    command += ["--data-dir", "/data"]
-    return command + version_arguments(_as_mounted(spec.version))
+    command += ["--data-dir", str(_DATA)]
+    return command + version_arguments(_as_mounted(spec.version), _DATA)
 
 
 def observed_node(attributes: Mapping[str, Any], settings: DockerSettings) -> ObservedNode:
@@ -107,7 +108,7 @@ def _mounts(spec: NodeSpec, settings: DockerSettings) -> list[Mount]:
         for role, source in spec.version.models.items()
         if is_local(source)
     ]
-    mounts.append(Mount("/data", str(data_folder(settings, spec.name)), type="bind"))
+    mounts.append(Mount(str(_DATA), str(data_folder(settings, spec.name)), type="bind"))
     if uses_hub(spec.version):
         mounts.append(Mount("/hub", str(hub_folder(settings)), type="bind"))
     return mounts

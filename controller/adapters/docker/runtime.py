@@ -25,6 +25,7 @@ from controller.adapters.docker.node_container import (
 )
 from controller.adapters.docker.settings import DockerSettings, label, label_filter, make_folder
 from controller.adapters.model_files import check_models
+from controller.adapters.node_arguments import write_hotwords
 from controller.core.errors import Refused, RuntimeUnavailable
 from controller.engine.ports import NodeSpec, ObservedNode
 
@@ -130,7 +131,10 @@ class DockerRuntime:
             check_models(spec.version, f"cannot start node {spec.name}")
         except Refused as error:
             raise RuntimeUnavailable(str(error)) from error
-        make_folder(data_folder(self._settings, spec.name))
+        data = data_folder(self._settings, spec.name)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_hotwords(data, spec.version)
+        make_folder(data)
         if uses_hub(spec.version):
             make_folder(hub_folder(self._settings))
 
