@@ -126,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-body-bytes", type=_positive, default=512 * 1024**2, help="larger uploads: 413")
     add("--max-duration-seconds", type=_seconds, default=14_400.0, help="longer audio: 400")
     add("--idle-timeout-seconds", type=_seconds, default=60.0, help="a silent sender: 408")
+    add("--max-streams", type=_positive, default=32, help="WebSockets at once; more: 1013, 503")
     add("--upload-dir", type=Path, help="folder whose files /api/predict may name (none: refused)")
     add("--api-keys-file", type=Path, help="one key a line; without it everybody may ask")
     add("--admin-token-file", type=Path, help="secret of /admin (DATA_DIR/admin.token, made)")

@@ -4,6 +4,7 @@ NodeError
 ├── StartRefused      the node does not start: bad model folder, port or data folder in use
 ├── LoadFailed        the model could not be loaded after the server began to listen
 └── RequestRefused    one request is answered with an error in OpenAI's shape
+    ├── StreamRefused a WebSocket is closed, after a message that says why
     ├── NotReady      503: no model yet, or no longer
     └── Busy          429: the waiting line is full
 """
@@ -46,6 +47,16 @@ class RequestRefused(NodeError):
 
     def body(self) -> dict[str, dict[str, str | None]]:
         return error_body(self.message, self.status, self.param, self.code)
+
+
+class StreamRefused(RequestRefused):
+    """`close_code` is RFC 6455's (section 7.4.1)."""
+
+    def __init__(
+        self, message: str, close_code: int, *, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+        self.close_code = close_code
 
 
 class NotReady(RequestRefused):

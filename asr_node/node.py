@@ -194,6 +194,7 @@ class Node:
             },
             "options": settings.decode_options(),
             "engine": self.engine.name,
+            "streaming": "vad-segmented",  # no model of ours hears piece by piece
             "device": self._recognizer.device if self._recognizer else settings.device,
             "name": settings.name,
             "started_at": self.started_at.isoformat(timespec="milliseconds"),

@@ -14,11 +14,14 @@ CJK: Final = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
 class Priority(IntEnum):
-    """Who goes first. Shadow and batch work takes what live requests leave."""
+    """Who goes first. Shadow and batch work takes what live requests leave.
+
+    PARTIAL: the interim results of a stream, which the next one replaces anyway."""
 
     LIVE = 0
-    BATCH = 1
-    SHADOW = 2
+    PARTIAL = 1
+    BATCH = 2
+    SHADOW = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Settings:
     admin_token_file: Path | None = None
     grace_seconds: int = 30
     max_waiting: int = 64
+    max_streams: int = 32
     history_url: str | None = field(default=None, repr=False)  # may hold a password
     history_days: int = 0  # 0: for ever
     backup_every_hours: float = 24.0  # 0: never
