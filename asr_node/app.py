@@ -19,6 +19,8 @@ from asr_node.identity import Identity
 from asr_node.node import Node
 from asr_node.operations import health
 from asr_node.protocols import transcriptions
+from asr_node.protocols.replays import Replays
+from asr_node.protocols.shadows import Shadows
 from asr_node.refusal import refusal
 from asr_node.request_log import RequestLog
 from asr_node.secrets_file import ApiKeys, admin_token
@@ -26,7 +28,7 @@ from asr_node.transcriber import Transcriber
 
 
 def create_app(
-    node: Node, transcriber: Transcriber, history: History, batches: Batches
+    node: Node, transcriber: Transcriber, history: History, batches: Batches, shadows: Shadows
 ) -> ASGIApp:
     """Raises StartRefused where a file of secrets cannot be used."""
     app = FastAPI(title="asr-node", docs_url=None, redoc_url=None)
@@ -34,6 +36,8 @@ def create_app(
     app.state.transcriber = transcriber
     app.state.history = history
     app.state.batches = batches
+    app.state.shadows = shadows
+    app.state.replays = Replays()
     app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
     app.include_router(health.router)
     app.include_router(transcriptions.router)

@@ -14,14 +14,16 @@ from typing import Final
 import uvicorn
 
 from asr_node.app import create_app
-from asr_node.connections import impatient
 from asr_node.batches.batches import Batches
+from asr_node.connections import impatient
+from asr_node.ffmpeg import limit_allocations
 from asr_node.history.audio_folder import FOLDER as AUDIO
 from asr_node.history.audio_folder import AudioFolder
 from asr_node.history.history import History
 from asr_node.history.upkeep import Upkeep
 from asr_node.log import event
 from asr_node.node import Node
+from asr_node.protocols.shadows import Shadows
 from asr_node.settings import Settings
 from asr_node.transcriber import Transcriber
 
@@ -45,10 +47,11 @@ class NodeServer(uvicorn.Server):
         audio = _audio_folder(node.settings)
         transcriber = Transcriber(node, self._decoders, self.history, audio)
         self.batches = Batches(node, transcriber, self.history)
+        self.shadows = Shadows(node, transcriber)
         self.upkeep = Upkeep(node.settings, self.history, audio, [self.batches.expire])
         super().__init__(
             uvicorn.Config(
-                create_app(node, transcriber, self.history, self.batches),
+                create_app(node, transcriber, self.history, self.batches, self.shadows),
                 http=impatient(node.settings.idle_timeout_seconds),
                 ws="none",
                 loop="asyncio",
@@ -79,6 +82,7 @@ class NodeServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         event("node.stopping", in_flight=self._node.in_flight)
         await super().shutdown(sockets)
+        await self.shadows.stop()
         await self.batches.stop()
         await self.upkeep.stop()
         await asyncio.to_thread(self.history.close)
@@ -117,6 +121,7 @@ def _audio_folder(settings: Settings) -> AudioFolder | None:
 def serve(node: Node, listening: socket.socket) -> int:
     """Blocks until the node has left. Returns the exit status."""
     server = NodeServer(node)
+    limit_allocations()
     server.run(sockets=[listening])
     event("node.stopped", in_flight=node.in_flight, status=server.exit_status)
     return server.exit_status

@@ -122,27 +122,39 @@ async def test_openais_client_works(running) -> None:
     [
         ("prompt", "张三"),
         ("hotwords", "张三"),
-        ("stream", "true"),
-        ("timestamp_granularities[]", "word"),
+        ("hotword", "张三"),
+        ("keywords[]", "张三"),
+        ("stream", "maybe"),
+        ("include[]", "logprobs"),
         ("temperature", "0.3"),
         ("temperature", "warm"),
-        ("response_format", "srt"),
-        ("response_format", "vtt"),
+        ("response_format", "diarized_json"),
+        ("timestamp_granularities[]", "word"),
         ("language", "fr"),
         ("itn", "maybe"),
-        ("chunking_strategy", "auto"),
+        ("chunking_strategy", '{"type": "server_vad"}'),
+        ("known_speaker_names[]", "agent"),
         ("no_such_field", "1"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_name(running, field: str, value: str) -> None:
-    error = refused(await post(running.client, **{field: value}), 400, param=field)
-    assert field.removesuffix("[]") in error["message"]
+    name = field.removesuffix("[]")
+    error = refused(await post(running.client, **{field: value}), 400, param=name)
+    assert name in error["message"]
     assert running.engine.recognizer.heard == []
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("prompt", ""), ("temperature", "0"), ("temperature", "0.0"), ("stream", "false")],
+    [
+        ("prompt", ""),
+        ("hotwords", " , "),
+        ("temperature", "0"),
+        ("temperature", "0.0"),
+        ("stream", "false"),
+        ("chunking_strategy", "auto"),
+        ("timestamp_granularities[]", ""),
+    ],
 )
 async def test_what_asks_for_nothing_is_accepted(running, field: str, value: str) -> None:
     assert (await post(running.client, **{field: value})).status_code == 200
