@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import mmap
+import tempfile
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
 import av
@@ -10,33 +12,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_node.errors import RequestRefused
+from asr_node.ffmpeg import OPTIONS
 from asr_node.recognizer import SAMPLE_RATE, Samples
 
-# Only containers of audio. FFmpeg also knows playlists, which name other files and addresses:
-# such an upload could read the node's disk or its network.
-FORMATS: Final = "wav,w64,flac,mp3,ogg,mov,mp4,m4a,matroska,webm,aac,amr,aiff,caf,mpeg"
-NO_PROTOCOL: Final = "none"
 INTERLEAVED: Final = "flt"  # with planes of its own for each of 8 channels or more, PyAV crashes
-OPTIONS: Final = {"format_whitelist": FORMATS, "protocol_whitelist": NO_PROTOCOL}
+RATES: Final = range(4_000, 768_001)  # Hz; what is outside is no recording but a trap
+SPILL_BYTES: Final = 600 * SAMPLE_RATE * 4  # ten minutes; longer ones wait on disk
 
 
 def decode(file: IO[bytes], max_seconds: float) -> Samples:
-    """Blocking: call it in a thread. Raises RequestRefused for anything that is not audio."""
-    samples = bytearray()
-    limit = int(max_seconds * SAMPLE_RATE) * 4  # bytes of float32
+    """Blocking: call it in a thread. Raises RequestRefused for anything that is not audio, and
+    OSError where a long recording finds no room on the disk.
+
+    The length that a header declares is not believed: only samples count."""
     try:
         with av.open(file, mode="r", options=OPTIONS, metadata_errors="ignore") as container:
-            for chunk in _chunks(container):
-                samples += chunk.tobytes()
-                if len(samples) > limit:
-                    raise _refused(
-                        f"The audio is longer than {max_seconds:g} seconds.", "audio_too_long"
-                    )
+            return _collected(_chunks(container), max_seconds)
+    except av.error.MemoryError as error:
+        raise _refused("The file asks for more memory than a recording needs.") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise _refused(f"The file is not audio that can be read: {_why(error)}.") from error
-    if not samples:
-        raise _refused("The file holds no audio samples.", "audio_empty")
-    return np.frombuffer(samples, dtype=np.float32)
+
+
+def _collected(chunks: Iterable[Samples], max_seconds: float) -> Samples:
+    """Hours of audio are gigabytes: they are mapped from a file that is already deleted, so that
+    the kernel keeps in memory only what is in use."""
+    limit = int(max_seconds * SAMPLE_RATE) * 4  # bytes of float32
+    with tempfile.SpooledTemporaryFile(max_size=SPILL_BYTES) as spool:
+        for chunk in chunks:
+            spool.write(chunk.data)
+            if spool.tell() > limit:
+                raise _refused(
+                    f"The audio is longer than {max_seconds:g} seconds.", "audio_too_long"
+                )
+        size = spool.tell()
+        if size == 0:
+            raise _refused("The file holds no audio samples.", "audio_empty")
+        if size > SPILL_BYTES:
+            spool.flush()
+            mapped = mmap.mmap(spool.fileno(), size, access=mmap.ACCESS_READ)
+            return np.frombuffer(mapped, dtype=np.float32)
+        spool.seek(0)
+        return np.frombuffer(spool.read(), dtype=np.float32)
 
 
 def _chunks(container: av.container.InputContainer) -> Iterator[Samples]:
@@ -45,6 +62,8 @@ def _chunks(container: av.container.InputContainer) -> Iterator[Samples]:
     stream = container.streams.audio[0]
     resampler = av.AudioResampler(format=INTERLEAVED, rate=SAMPLE_RATE)
     for frame in _frames(container, stream):
+        if frame is not None and frame.sample_rate not in RATES:
+            raise _refused(f"The audio claims {frame.sample_rate} samples a second.")
         for resampled in resampler.resample(frame):
             yield _mono(resampled.to_ndarray().reshape(-1, resampled.layout.nb_channels))
 

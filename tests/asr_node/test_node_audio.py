@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import mmap
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -9,7 +12,10 @@ import pytest
 
 from asr_node.audio import decode
 from asr_node.errors import RequestRefused
+from tests.asr_node.malformed_audio import silence, wave
 from tests.asr_node.node_fakes import encoded, tone
+
+ROOT = Path(__file__).parents[2]
 
 
 def muxed(samples: np.ndarray, container: str, codec: str, rate: int = 48_000) -> bytes:
@@ -100,3 +106,59 @@ def test_many_channels_are_mixed_down(channels: int) -> None:
     mixed = decode(io.BytesIO(data), 60.0)
     assert mixed.size == 8_000
     assert np.abs(mixed).max() == pytest.approx(0.1, rel=0.02)
+
+
+def test_a_phones_video_is_heard_and_its_pictures_are_left_alone() -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as output:
+        video, audio = output.add_stream("mpeg4", rate=25), output.add_stream("aac", rate=16_000)
+        video.width = video.height = 64
+        audio.layout = "mono"
+        for _ in range(50):
+            output.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
+        samples = tone(2.0).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        output.mux(audio.encode(frame))
+        output.mux(video.encode(None))
+        output.mux(audio.encode(None))
+    assert seconds(buffer.getvalue()) == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("rate", [1, 399, 0x7FFFFFFF])
+def test_an_absurd_sample_rate_is_refused(rate: int) -> None:
+    with pytest.raises(RequestRefused, match="samples a second"):
+        decode(io.BytesIO(wave(rate=rate)), 60.0)
+
+
+def test_a_stream_that_declares_four_gigabytes_is_heard_as_long_as_it_is() -> None:
+    """Programs that write WAV into a pipe do not know its length."""
+    assert decode(io.BytesIO(wave(declared=0xFFFFFFFF)), 60.0).size == 4_000
+
+
+def test_long_audio_is_held_on_disk() -> None:
+    """So its pages can leave the memory: the array is a view of a file, read-only."""
+    samples = decode(io.BytesIO(silence(0.5)), 3_600.0)
+    assert samples.size == 1_800 * 16_000
+    assert isinstance(samples.base.obj, mmap.mmap)
+    assert not samples.any()
+
+
+def test_a_tiny_file_that_claims_millions_of_frames_gets_no_memory_for_them() -> None:
+    """In a process of its own: the limit holds for all of one."""
+    lines = (
+        "import io, resource",
+        "from asr_node.audio import decode",
+        "from asr_node.errors import RequestRefused",
+        "from asr_node.ffmpeg import limit_allocations",
+        "from tests.asr_node.malformed_audio import mp4_index_bomb",
+        "limit_allocations()",
+        "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",
+        "file = io.BytesIO(mp4_index_bomb(frames=30_000_000))",
+        "before = used()",
+        "try: decode(file, 60.0)",
+        "except RequestRefused: print(used() - before)",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert int(done.stdout) < 128 * 1024  # kilobytes; without the limit it takes a gigabyte
