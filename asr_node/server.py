@@ -17,7 +17,6 @@ from asr_node.app import create_app
 from asr_node.batches.batches import Batches
 from asr_node.connections import impatient
 from asr_node.ffmpeg import limit_allocations
-from asr_node.ffmpeg import limit_allocations
 from asr_node.history.audio_folder import FOLDER as AUDIO
 from asr_node.history.audio_folder import AudioFolder
 from asr_node.history.history import History
@@ -122,7 +121,6 @@ def _audio_folder(settings: Settings) -> AudioFolder | None:
 def serve(node: Node, listening: socket.socket) -> int:
     """Blocks until the node has left. Returns the exit status."""
     server = NodeServer(node)
-    limit_allocations()
     limit_allocations()
     server.run(sockets=[listening])
     event("node.stopped", in_flight=node.in_flight, status=server.exit_status)
