@@ -32,8 +32,9 @@ def back_up(source: Path, folder: Path) -> Path:
         _check(unfinished)
         _settle(unfinished, target)
     except (OSError, sqlite3.Error) as error:
-        unfinished.unlink(missing_ok=True)
         raise BackupFailed(str(error)) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
     return target
 
 
