@@ -17,18 +17,25 @@ from asr_node.history import routes as history_routes
 from asr_node.history.history import History
 from asr_node.identity import Identity
 from asr_node.node import Node
-from asr_node.operations import health
-from asr_node.protocols import transcriptions
+from asr_node.operations import health, scrape
+from asr_node.protocols import gradio, transcriptions
 from asr_node.protocols.replays import Replays
 from asr_node.protocols.shadows import Shadows
 from asr_node.refusal import refusal
 from asr_node.request_log import RequestLog
 from asr_node.secrets_file import ApiKeys, admin_token
 from asr_node.transcriber import Transcriber
+from asr_node.websocket import streams as websocket
+from asr_node.websocket.streams import Streams
 
 
 def create_app(
-    node: Node, transcriber: Transcriber, history: History, batches: Batches, shadows: Shadows
+    node: Node,
+    transcriber: Transcriber,
+    history: History,
+    batches: Batches,
+    shadows: Shadows,
+    streams: Streams,
 ) -> ASGIApp:
     """Raises StartRefused where a file of secrets cannot be used."""
     app = FastAPI(title="asr-node", docs_url=None, redoc_url=None)
@@ -37,12 +44,12 @@ def create_app(
     app.state.history = history
     app.state.batches = batches
     app.state.shadows = shadows
+    app.state.streams = streams
     app.state.replays = Replays()
     app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
-    app.include_router(health.router)
-    app.include_router(transcriptions.router)
-    app.include_router(history_routes.router)
-    app.include_router(batch_routes.router)
+    node.metrics.watch(lambda: scrape.gauges(node, history, shadows))
+    for routes in (transcriptions, gradio, history_routes, batch_routes, health, scrape):
+        app.include_router(routes.router)
     app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)

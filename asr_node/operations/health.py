@@ -6,36 +6,42 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from asr_node.node import Node
-from asr_node.protocols.transcription_request import DEFAULT_MODEL
+from asr_node.protocols.transcription_request import DEFAULT_MODEL, check_model
 
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Alive, also while it loads or drains", tags=["Operations"])
 async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", summary="Ready for work (200), or why not (503)", tags=["Operations"])
 async def readyz(request: Request) -> JSONResponse:
     node: Node = request.app.state.node
     return JSONResponse(node.readiness(), status_code=200 if node.ready else 503)
 
 
-@router.get("/version")
+@router.get("/version", summary="What is served, digest by digest", tags=["Operations"])
 async def version(request: Request) -> dict[str, object]:
     node: Node = request.app.state.node
     return node.identity()
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", summary="The version served, and its alias", tags=["OpenAI"])
 async def models(request: Request) -> dict[str, object]:
     node: Node = request.app.state.node
+    names = (node.settings.version, DEFAULT_MODEL)
+    return {"object": "list", "data": [_model(name, node) for name in names]}
+
+
+@router.get("/v1/models/{name}", summary="One of them", tags=["OpenAI"])
+async def model(request: Request, name: str) -> dict[str, object]:
+    node: Node = request.app.state.node
+    check_model(name, node.settings)
+    return _model(name, node)
+
+
+def _model(name: str, node: Node) -> dict[str, object]:
     created = int(node.started_at.timestamp())
-    return {
-        "object": "list",
-        "data": [
-            {"id": name, "object": "model", "created": created, "owned_by": "asr-node"}
-            for name in (node.settings.version, DEFAULT_MODEL)
-        ],
-    }
+    return {"id": name, "object": "model", "created": created, "owned_by": "asr-node"}

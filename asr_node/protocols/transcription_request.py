@@ -103,10 +103,11 @@ def decode_options(
             raise _unsupported(name, f"This model takes no hotwords; leave {name} out.")
     if itn is not None and not capabilities.itn:
         raise _unsupported("itn", "This model cannot switch itn; leave it out.")
+    asked = tuple(dict.fromkeys(word for given in words.values() for word in given))
     return DecodeOptions(
         language=_language(language, settings, capabilities),
         itn=settings.itn if itn is None else itn,
-        hotwords=tuple(dict.fromkeys(word for given in words.values() for word in given)),
+        hotwords=asked or settings.hotwords,
         timestamps=timestamps,
     )
 

@@ -86,6 +86,7 @@ async def test_the_version_says_what_is_served(running) -> None:
         "engine": "fake 1.0",
         "device": "cpu",
         "name": "n1",
+        "streaming": "vad-segmented",
     }
 
 

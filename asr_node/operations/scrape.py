@@ -1,0 +1,39 @@
+"""GET /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from asr_node.history.history import History
+from asr_node.node import Node
+from asr_node.operations.metrics import Gauges
+from asr_node.protocols.shadows import Shadows
+
+router = APIRouter()
+
+
+@router.get("/metrics", summary="For Prometheus", tags=["Operations"])
+async def metrics(request: Request) -> Response:
+    node: Node = request.app.state.node
+    text = await asyncio.to_thread(node.metrics.exposition)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def gauges(node: Node, history: History, shadows: Shadows) -> Gauges:
+    identity = node.identity()
+    return Gauges(
+        version=node.settings.version,
+        digest=node.digest or "",
+        engine=node.engine.name,
+        device=str(identity["device"]),
+        ready=node.ready,
+        degraded=bool(node.readiness().get("degraded")),
+        in_flight=node.in_flight,
+        queue_length=max(0, node.worker.jobs - 1),
+        worker_restarts=0,
+        history_degraded=history.degraded is not None,
+        shadow_waiting=shadows.waiting,
+    )
