@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
@@ -29,14 +30,16 @@ from asr_node.recognizer import (
     Samples,
     Transcript,
     VoiceActivity,
+    Word,
 )
+from asr_node.recognizers.devices import torch_device
+from asr_node.recognizers.funasr_classes import AUTO, CLASSES, SENSEVOICE, class_of
 from asr_node.recognizers.model_folder import check_model_folder, local_folder
 from asr_node.recognizers.silero import load_silero
 from asr_node.settings import SILERO, Settings
 
-SENSEVOICE: Final = "SenseVoiceSmall"
-SENSEVOICE_LANGUAGES: Final = frozenset({"auto", "zh", "en", "yue", "ja", "ko"})
-ANY_LANGUAGE: Final = frozenset({"auto"})
+SENSEVOICE_LANGUAGES: Final = frozenset(CLASSES[SENSEVOICE].languages)
+GIVEN_PER_CALL: Final = frozenset({"cache", "data_in", "data_lengths", "input", "key"})
 SHORTEST: Final = SAMPLE_RATE // 10  # shorter audio is padded: a frame must fit
 TAG: Final = re.compile(r"<\|([^|]*)\|>")
 CJK: Final = r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
@@ -68,7 +71,10 @@ class FunASREngine:
         except Exception as error:
             raise LoadFailed(f"FunASR cannot load {folders['model']}: {error}") from error
         _check_weights(type(model.model).__name__, printed.getvalue())
-        return FunASRRecognizer(model)
+        recognizer = FunASRRecognizer(model)
+        if self._settings.hotwords and not recognizer.capabilities.hotwords:
+            raise LoadFailed(f"a {type(model.model).__name__} model cannot be told --hotwords")
+        return recognizer
 
     def load_voice_activity(self, folders: Mapping[str, Path]) -> VoiceActivity:
         if self._settings.vad_model in SILERO:
@@ -85,12 +91,9 @@ class FunASREngine:
     def _auto_model(self, folders: Mapping[str, Path], device: str) -> Any:
         from funasr import AutoModel
 
-        from asr_node import yielding_fbank
-
-        yielding_fbank.install()
         arguments: dict[str, Any] = {
             "model": str(folders["model"]),
-            "device": _device(device),
+            "device": torch_device(device),
             "ncpu": self._settings.threads,
             "ignore_init_mismatch": False,  # weights of another shape would stay random
             "disable_update": True,
@@ -102,43 +105,111 @@ class FunASREngine:
 
 
 class FunASRRecognizer:
-    """Owns one AutoModel, which is not thread-safe (another call's options leak)."""
+    """Owns one AutoModel, but calls the model inside: AutoModel.generate would take utterances one
+    by one on a CPU, copy its configuration for each call and empty the GPU's cache after it."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
-        self._sensevoice = type(model.model).__name__ == SENSEVOICE
-        tokens = model.kwargs.get("token_list")
-        self._capabilities = Capabilities(
-            languages=known_languages(tokens) if self._sensevoice else ANY_LANGUAGE,
-            itn=self._sensevoice,
-        )
+        from asr_node.recognizers.features import faster
+
+        self._auto_model = model
+        self._model = model.model
+        self._class = class_of(self._model)
+        self._configuration = {
+            key: value for key, value in model.kwargs.items() if key not in GIVEN_PER_CALL
+        }
+        self._configuration["frontend"] = faster(model.kwargs.get("frontend"))
+        self._capabilities = self._class.capabilities
+        if type(self._model).__name__ == SENSEVOICE:
+            languages = known_languages(model.kwargs.get("token_list"))
+            self._capabilities = replace(self._capabilities, languages=languages)
+            if type(model.kwargs["tokenizer"]).__name__ == "CharTokenizer":
+                self._configuration["tokenizer"] = TokenizerWithLists(model.kwargs["tokenizer"])
 
     @property
     def device(self) -> str:
-        return str(self._model.kwargs["device"])
+        return str(self._configuration["device"])
 
     @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
     def warm_up(self) -> None:
-        noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE).astype(np.float32)
-        self._model.inference(noise, language="auto", use_itn=True)  # the VAD would skip noise
-        self.transcribe([noise], DecodeOptions(language="auto", itn=True))
+        noise = np.random.default_rng(0).normal(0, 0.01, 2 * SAMPLE_RATE).astype(np.float32)
+        options = DecodeOptions("auto", itn=True, timestamps=self._capabilities.timestamps)
+        self.transcribe([noise, noise[:SAMPLE_RATE]], options)
 
     def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> list[Transcript]:
-        return [self._transcribe_one(samples, options) for samples in batch]
-
-    def _transcribe_one(self, samples: Samples, options: DecodeOptions) -> Transcript:
         """An empty array would end the process (a fault in kaldi-native-fbank)."""
-        if samples.size == 0:
-            return Transcript("", "")
-        if samples.size < SHORTEST:
-            samples = np.pad(samples, (0, SHORTEST - samples.size))
-        chosen = {"language": options.language, "use_itn": options.itn} if self._sensevoice else {}
-        results = self._model.generate(input=samples, **chosen)
-        raw = str(results[0].get("text", "")) if results else ""
-        return Transcript(plain_text(raw), raw, spoken_language(raw))
+        heard = iter(self._infer([padded(samples) for samples in batch if samples.size], options))
+        return [
+            self._transcript(next(heard), options) if samples.size else Transcript("", "")
+            for samples in batch
+        ]
+
+    def _infer(self, batch: list[Samples], options: DecodeOptions) -> list[Mapping[str, Any]]:
+        """One result an utterance; {} where the model heard nothing."""
+        if self._class.batches and len(batch) > 1:
+            results = self._call(batch, options)
+            if len(results) == len(batch):
+                return results
+        return [next(iter(self._call([samples], options)), {}) for samples in batch]
+
+    def _call(self, batch: list[Samples], options: DecodeOptions) -> list[Mapping[str, Any]]:
+        """The model's own inference(). A Paraformer gives no results where all are silent."""
+        import torch
+
+        with torch.inference_mode():
+            answer = self._model.inference(
+                data_in=[torch.from_numpy(samples) for samples in batch],
+                key=[str(index) for index in range(len(batch))],
+                **(self._configuration | self._class.keywords(options)),
+            )
+        return list(answer[0]) if answer else []
+
+    def _transcript(self, result: Mapping[str, Any], options: DecodeOptions) -> Transcript:
+        raw = str(result.get("text", ""))
+        words = timed_words(raw, result) if options.timestamps else ()
+        return Transcript(plain_text(self._punctuated(raw)), raw, spoken_language(raw), words)
+
+    def _punctuated(self, raw: str) -> str:
+        punctuation = self._auto_model.punc_model
+        if punctuation is None or not raw.strip():
+            return raw
+        found = self._auto_model.inference(
+            raw, model=punctuation, kwargs=self._auto_model.punc_kwargs
+        )
+        return str(found[0]["text"])
+
+
+class TokenizerWithLists:
+    """A CharTokenizer for SenseVoice's word times, which expect the ids of each token in a list,
+    as SentencePiece gives them."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def tokens2ids(self, tokens: Sequence[str]) -> list[list[int]]:
+        return [[number] for number in self._inner.tokens2ids(tokens)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def padded(samples: Samples) -> Samples:
+    return np.pad(samples, (0, max(0, SHORTEST - samples.size)))
+
+
+def timed_words(raw: str, result: Mapping[str, Any]) -> tuple[Word, ...]:
+    """FunASR's milliseconds beside its words: SenseVoice lists those, the Paraformers put a space
+    between each. Punctuation is no word."""
+    times, texts = result.get("timestamp") or [], result.get("words") or raw.split()
+    if len(times) != len(texts):
+        return ()
+    return tuple(
+        Word(start / 1000, end / 1000, text)
+        for (start, end), text in zip(times, (text.replace("▁", "") for text in texts), strict=True)
+        if any(letter.isalnum() for letter in text)
+    )
 
 
 def known_languages(tokens: Sequence[str] | None) -> frozenset[str]:
@@ -146,7 +217,7 @@ def known_languages(tokens: Sequence[str] | None) -> frozenset[str]:
 
     A vocabulary without such tags, or none that can be read, says nothing."""
     tagged = frozenset(TAG.findall("".join(tokens or ()))) & SENSEVOICE_LANGUAGES
-    return tagged | ANY_LANGUAGE if tagged else SENSEVOICE_LANGUAGES
+    return tagged | {AUTO} if tagged else SENSEVOICE_LANGUAGES
 
 
 def plain_text(raw: str) -> str:
@@ -158,18 +229,6 @@ def plain_text(raw: str) -> str:
 
 def spoken_language(raw: str) -> str | None:
     return next((tag for tag in TAG.findall(raw) if tag in SENSEVOICE_LANGUAGES), None)
-
-
-def _device(asked: str) -> str:
-    """AutoModel falls back to the CPU in silence; a node that asked for a GPU must not."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
-        return "cuda:0" if count else "cpu"
-    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= count:
-        raise LoadFailed(f"device {asked} was asked for, but torch sees {count} CUDA devices")
-    return asked
 
 
 def _check_weights(model_class: str, printed: str) -> None:

@@ -1,0 +1,30 @@
+"""Which device a model runs on. An engine that falls back to the CPU in silence is no help."""
+
+from __future__ import annotations
+
+from asr_node.errors import LoadFailed
+
+
+def torch_device(asked: str) -> str:
+    """ "auto" is CUDA, then MPS, then the CPU. Raises LoadFailed where what was asked for is not
+    there."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    apple = torch.backends.mps.is_available()
+    match asked:
+        case "auto":
+            return "cuda:0" if gpus else "mps" if apple else "cpu"
+        case "mps" if not apple:
+            raise LoadFailed("device mps was asked for, but torch sees no Apple GPU")
+        case "cpu" | "mps":
+            return asked
+    return f"cuda:{cuda_index(asked, gpus)}"
+
+
+def cuda_index(asked: str, gpus: int) -> int:
+    """The number in "cuda:1"; 0 in "cuda". Raises LoadFailed where there is no such GPU."""
+    index = int(asked.partition(":")[2] or 0)
+    if index >= gpus:
+        raise LoadFailed(f"device {asked} was asked for, but there are {gpus} CUDA devices")
+    return index
