@@ -48,7 +48,8 @@ def create_app(
     app.state.replays = Replays()
     app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
     node.metrics.watch(lambda: scrape.gauges(node, history, shadows))
-    for routes in (transcriptions, gradio, history_routes, batch_routes, health, scrape):
+    work = (transcriptions, gradio, history_routes, batch_routes, websocket)
+    for routes in (*work, health, scrape):
         app.include_router(routes.router)
     app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(HTTPException, _http_error)

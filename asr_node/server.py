@@ -26,12 +26,15 @@ from asr_node.node import Node
 from asr_node.protocols.shadows import Shadows
 from asr_node.settings import Settings
 from asr_node.transcriber import Transcriber
+from asr_node.websocket.streams import Streams
 
 # nginx keeps upstream connections for 60 s: whoever closes first must not be the node.
 KEEP_ALIVE_SECONDS: Final = 90
 LINGER_SECONDS: Final = 1  # still answering, already not ready: clients and probes notice
 FAILED_SECONDS: Final = 2.0  # /readyz shows why the model could not be loaded
 DECODERS: Final = 2
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # of a WebSocket; more is closed with 1009
+PING_SECONDS: Final = 20.0  # nginx closes what is silent for a minute, waiting clients too
 
 
 class NodeServer(uvicorn.Server):
@@ -42,18 +45,26 @@ class NodeServer(uvicorn.Server):
         self._node = node
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         self._leave_at: float | None = None
+        self._cut_off_at = 0.0  # the end of the grace period, almost
         self._loading: asyncio.Task[None] | None = None
         self.history = History(node.settings)
         audio = _audio_folder(node.settings)
         transcriber = Transcriber(node, self._decoders, self.history, audio)
         self.batches = Batches(node, transcriber, self.history)
         self.shadows = Shadows(node, transcriber)
+        self.streams = Streams(transcriber)
         self.upkeep = Upkeep(node.settings, self.history, audio, [self.batches.expire])
         super().__init__(
             uvicorn.Config(
-                create_app(node, transcriber, self.history, self.batches, self.shadows),
+                create_app(
+                    node, transcriber, self.history, self.batches, self.shadows, self.streams
+                ),
                 http=impatient(node.settings.idle_timeout_seconds),
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=None,  # a pong waits behind audio that waits for the model
+                ws_per_message_deflate=False,  # sound does not get smaller
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
@@ -75,12 +86,21 @@ class NodeServer(uvicorn.Server):
         self._loading = asyncio.create_task(self._load())
 
     async def on_tick(self, counter: int) -> bool:
-        if self._leave_at is not None and time.monotonic() >= self._leave_at:
-            self.should_exit = True
+        if self._leave_at is not None:
+            self.streams.drain()
+            self.should_exit = self.should_exit or self._may_leave(time.monotonic())
         return await super().on_tick(counter)
+
+    def _may_leave(self, now: float) -> bool:
+        """uvicorn cuts streams off; these first say what they have heard."""
+        assert self._leave_at is not None
+        return now >= self._leave_at and (not self.streams or now >= self._cut_off_at)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         event("node.stopping", in_flight=self._node.in_flight)
+        if self._leave_at is not None:  # streams have had a part of the grace period
+            left = self._cut_off_at - time.monotonic()
+            self.config.timeout_graceful_shutdown = max(1, round(left))
         await super().shutdown(sockets)
         await self.shadows.stop()
         await self.batches.stop()
@@ -98,6 +118,7 @@ class NodeServer(uvicorn.Server):
         if self._leave_at is None:
             self._node.drain()
             self._leave_at = time.monotonic() + LINGER_SECONDS
+            self._cut_off_at = time.monotonic() + self._node.settings.grace_seconds - 1
         elif not self.should_exit:
             self.should_exit = True
         else:

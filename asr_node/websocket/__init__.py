@@ -1,0 +1,1 @@
+"""FunASR's WebSocket protocol: modes offline, online and 2pass."""

@@ -1,0 +1,271 @@
+"""How a stream listens: to one file until it is whole, or to people as they speak."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import IO, Final, Protocol
+
+from asr_node.errors import Busy, NotReady, RequestRefused, StreamRefused
+from asr_node.recognition import Priority, Recognition, separator
+from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples
+from asr_node.transcriber import Recording, Transcriber
+from asr_node.websocket.agreement import Agreement
+from asr_node.websocket.control import PCM, POLICY, TOO_BIG, Mode, Setup
+from asr_node.websocket.pcm import BYTES, Pcm, check_whole_samples
+from asr_node.websocket.results import Message, Results
+from asr_node.websocket.utterances import Utterances
+
+IN_MEMORY: Final = 4 * 1024 * 1024  # bytes of a file; more goes to disk
+WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+RETRY_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 30.0  # with a full queue, or with a worker that starts again
+LONGEST_ID: Final = 110  # with a number behind it, it is still a request id
+GROWTH: Final = 8  # of a long utterance, interim results come after each eighth more of it
+
+Say = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What outlives a file: a client may send several, one after the other."""
+
+    transcriber: Transcriber
+    results: Results
+    say: Say
+    id: str
+    utterances: int = 0
+
+    def next_id(self) -> str:
+        self.utterances += 1
+        return f"{self.id[:LONGEST_ID]}-{self.utterances}"
+
+    @property
+    def interim_id(self) -> str:
+        return f"{self.id[:LONGEST_ID]}-interim"
+
+    async def recognize(self, recording: Recording, request_id: str) -> Recognition:
+        """Its row is in the history. Raises RequestRefused.
+
+        HTTP clients are told to come again; a stream cannot say its words again, so it waits."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            try:
+                with self.transcriber.node.admitted():
+                    done = await self.transcriber.transcribe(recording, request_id)
+                return done.recognition
+            except (Busy, NotReady):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+class Ear(Protocol):
+    """Hears one file. Its answers go to the client as they are made."""
+
+    failure: RequestRefused | None  # the first, which the client was told at once
+
+    @property
+    def busy(self) -> bool:
+        """There is something begun that should be finished."""
+
+    def adopt(self, setup: Setup, options: DecodeOptions) -> None:
+        """Of the same source; for whatever is not yet recognized."""
+
+    async def hear(self, data: bytes) -> None:
+        """Raises StreamRefused."""
+
+    async def finish(self) -> None:
+        """Says the last result, or that there is none."""
+
+    async def close(self) -> None:
+        """Drops what is left."""
+
+
+class FileEar:
+    """Recognizes when everything is there, as a recording that was uploaded."""
+
+    def __init__(self, talk: Conversation, setup: Setup, options: DecodeOptions) -> None:
+        self._talk = talk
+        self._setup = setup
+        self._options = options
+        self.failure: RequestRefused | None = None
+        self._size = 0
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        if setup.wav_format == PCM:
+            self._file.write(bytes(WAV_HEADER.size))
+
+    def adopt(self, setup: Setup, options: DecodeOptions) -> None:
+        self._setup, self._options = setup, options
+
+    @property
+    def busy(self) -> bool:
+        return self._size > 0
+
+    async def hear(self, data: bytes) -> None:
+        limit = self._talk.transcriber.node.settings.max_body_bytes
+        if self._setup.wav_format == PCM:
+            check_whole_samples(data)
+        self._size += len(data)
+        if self._size > limit:
+            raise StreamRefused(f"The file is larger than {limit} bytes.", TOO_BIG)
+        self._file.write(data)
+
+    async def finish(self) -> None:
+        setup, talk = self._setup, self._talk
+        if not self._size:
+            await talk.say(talk.results.final(setup, "", is_final=True))
+            return
+        request_id = talk.next_id()
+        try:
+            heard = await talk.recognize(self._recording(), request_id)
+        except RequestRefused as error:
+            self.failure = error
+            await talk.say(talk.results.failure(setup, error, is_final=True))
+            return
+        await talk.say(
+            talk.results.final(
+                setup, heard.text, is_final=True, segments=heard.segments, request_id=request_id
+            )
+        )
+
+    async def close(self) -> None:
+        self._file.close()
+
+    def _recording(self) -> Recording:
+        setup = self._setup
+        if setup.wav_format == PCM:
+            self._file.seek(0)
+            self._file.write(wav_header(setup.audio_fs, self._size))
+        self._file.seek(0)
+        return Recording(self._file, setup.wav_name, self._options, setup.parameters)
+
+
+def wav_header(rate: int, size: int) -> bytes:
+    """Of `size` bytes of mono 16-bit PCM (RIFF, 1991)."""
+    after_riff, after_fmt, plain_pcm, channels = WAV_HEADER.size - 8 + size, 16, 1, 1
+    return WAV_HEADER.pack(
+        *(b"RIFF", after_riff, b"WAVE", b"fmt ", after_fmt, plain_pcm, channels),
+        *(rate, rate * BYTES, BYTES, 8 * BYTES, b"data", size),
+    )
+
+
+class LiveEar:
+    """Recognizes each utterance at the pause behind it, and meanwhile what there is of it.
+
+    One decoding at a time: interim ones are made of what is there when the last has ended, at
+    a lower priority than anybody's request, and are dropped when the utterance ends first."""
+
+    def __init__(self, talk: Conversation, setup: Setup, options: DecodeOptions) -> None:
+        self.failure: RequestRefused | None = None
+        self._talk = talk
+        self._setup = setup
+        self._options = options
+        self._pcm = Pcm(setup.audio_fs)
+        self._utterances = Utterances()
+        self._agreement = Agreement()
+        self._interim: asyncio.Task[None] | None = None
+        self._interim_due = 0.0  # seconds of the utterance
+        self._heard_seconds = 0.0
+        self._said = ""
+
+    def adopt(self, setup: Setup, options: DecodeOptions) -> None:
+        self._setup, self._options = setup, options
+
+    @property
+    def busy(self) -> bool:
+        return self._utterances.speaking
+
+    async def hear(self, data: bytes) -> None:
+        for samples in self._pcm.samples(data):
+            self._heard_seconds += samples.size / SAMPLE_RATE
+            await self._hear(samples)
+            await asyncio.sleep(0)  # others' turn, within a long message
+        limit = self._talk.transcriber.node.settings.max_duration_seconds
+        if self._heard_seconds > limit:
+            await self.finish()
+            raise StreamRefused(f"The stream is longer than {limit:g} seconds.", POLICY)
+
+    async def finish(self) -> None:
+        await self._hear(self._pcm.rest())
+        last = self._utterances.end()
+        await self._drop_interim()
+        if last is not None:
+            await self._finished(*last, is_final=True)
+        else:
+            await self._talk.say(self._talk.results.final(self._setup, "", is_final=True))
+
+    async def close(self) -> None:
+        await self._drop_interim()
+
+    async def _hear(self, samples: Samples) -> None:
+        for start, utterance in self._utterances.hear(samples):
+            await self._drop_interim()
+            await self._finished(start, utterance, is_final=False)
+        self._begin_interim()
+
+    async def _finished(self, start: float, utterance: Samples, *, is_final: bool) -> None:
+        talk, setup, request_id = self._talk, self._setup, self._talk.next_id()
+        recording = Recording(utterance, setup.wav_name, self._options, setup.parameters)
+        try:
+            heard = await talk.recognize(recording, request_id)
+        except RequestRefused as error:
+            self.failure = self.failure or error
+            await talk.say(talk.results.failure(setup, error, is_final=is_final))
+            return
+        finally:
+            agreement, self._agreement, self._interim_due = self._agreement, Agreement(), 0.0
+        text = self._said_last(heard.text, agreement)
+        if text or is_final:
+            await talk.say(
+                talk.results.final(
+                    setup,
+                    text,
+                    is_final=is_final,
+                    segments=heard.segments,
+                    offset=start,
+                    request_id=request_id,
+                )
+            )
+
+    def _said_last(self, text: str, agreement: Agreement) -> str:
+        """Online, the end of the text; with a second pass, the whole. Clients put one text after
+        the other, so the space between two English ones comes from here."""
+        new = agreement.rest(text) if self._setup.mode is Mode.ONLINE else text
+        if new == text:
+            new = separator(self._said, new) + new
+        self._said = text or self._said
+        return new
+
+    def _begin_interim(self) -> None:
+        seconds = self._utterances.seconds
+        waiting = self._interim is not None and not self._interim.done()
+        if waiting or seconds < max(self._interim_due, self._setup.chunk_ms / 1000):
+            return
+        self._interim_due = seconds + max(self._setup.chunk_ms / 1000, seconds / GROWTH)
+        self._interim = asyncio.create_task(self._tell(self._utterances.so_far()))
+
+    async def _tell(self, samples: Samples) -> None:
+        talk = self._talk
+        try:
+            heard = await talk.transcriber.node.recognize(
+                samples, self._options, talk.interim_id, Priority.PARTIAL
+            )
+        except RequestRefused:  # the next one, or the final one, will do
+            return
+        first = self._agreement.silent
+        if new := self._agreement.hear(heard.text):
+            between = separator(self._said, new) if first else ""
+            await talk.say(talk.results.interim(self._setup, between + new))
+
+    async def _drop_interim(self) -> None:
+        if self._interim is None:
+            return
+        self._interim.cancel()
+        await asyncio.wait({self._interim})
+        if not self._interim.cancelled():
+            self._interim.exception()  # seen: the client has gone, as the next message will tell
+        self._interim = None
