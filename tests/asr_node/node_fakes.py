@@ -18,6 +18,7 @@ from asr_node.recognizer import (
     DecodeOptions,
     Samples,
     Transcript,
+    Word,
 )
 
 CAPABILITIES = Capabilities(frozenset({"auto", "zh"}), itn=True)
@@ -48,7 +49,10 @@ class FakeRecognizer:
         if self.fault is not None:
             raise self.fault
         text = f"itn={options.itn} language={options.language}"
-        return [Transcript(text, f"<|zh|>{text}", "zh") for _ in batch]
+        if options.hotwords:
+            text += f" hotwords={'|'.join(options.hotwords)}"
+        words = spoken(text) if options.timestamps else ()
+        return [Transcript(text, f"<|zh|>{text}", "zh", words) for _ in batch]
 
 
 @dataclass
@@ -70,6 +74,12 @@ class FakeEngine:
         if self.fault is not None:
             raise LoadFailed(self.fault)
         return self.recognizer
+
+
+def spoken(text: str, seconds: float = 0.1) -> tuple[Word, ...]:
+    """Each word of `text` in turn, of the same length."""
+    words = enumerate(text.split())
+    return tuple(Word(i * seconds, (i + 1) * seconds, word) for i, word in words)
 
 
 def tone(seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
