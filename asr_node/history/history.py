@@ -129,6 +129,7 @@ class History:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
+        self._writer.tried.wait(PATIENCE_SECONDS)
         with self._translated(), self.database.engine.connect() as connection:
             return work(connection)
 

@@ -43,6 +43,7 @@ class Writer:
         self.degraded: str | None = None
         self.database: Database | None = None
         self.lost = 0  # jobs dropped since the start
+        self.tried = threading.Event()  # to open the database, whatever came of it
         self._open = open_database
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -115,6 +116,7 @@ class Writer:
     def _opened(self) -> Database:
         if self.database is None:
             self.database = self._open()
+            self.tried.set()
             self._recovered()
         return self.database
 
@@ -160,6 +162,7 @@ class Writer:
 
     def _put_off(self, error: Exception) -> bool:
         self._mark(why(error))
+        self.tried.set()
         with self._changed:
             self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
             return not self._closing

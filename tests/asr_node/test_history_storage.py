@@ -85,7 +85,7 @@ async def test_a_full_disk_degrades_the_history_which_mends_itself(tmp_path: Pat
     async with opened(tmp_path) as history:
         await history.record(entry())
         assert history.degraded is None
-        with no_file_grows_past(os.stat(tmp_path / "data" / f"{FILE}-wal").st_size):
+        with no_file_grows_past((tmp_path / "data" / f"{FILE}-wal").stat().st_size):
             await history.record(entry(raw_text="x" * 20_000))  # returns: the answer may leave
             await until(lambda: history.degraded)
             await history.record(entry())
@@ -102,7 +102,7 @@ async def test_a_full_disk_degrades_the_history_which_mends_itself(tmp_path: Pat
     [
         lambda file: file.write_bytes(b"not a database at all" * 500),
         lambda file: file.write_bytes(file.read_bytes()[:100] + os.urandom(30_000)),
-        lambda file: os.truncate(file, os.stat(file).st_size // 2),
+        lambda file: os.truncate(file, file.stat().st_size // 2),
     ],
     ids=["garbage", "torn", "cut short"],
 )
