@@ -1,8 +1,8 @@
 """Cuts a stream at its pauses, by its energy alone.
 
 It runs in the process that answers everybody, for every piece of every stream, so it must cost
-next to nothing. What is loud enough goes to the model: a pause that is missed in noise costs a
-longer utterance, cut at the longest, while speech taken for a pause would be lost."""
+next to nothing. Whatever is not quiet goes to the model: a pause that is missed in noise costs a
+longer utterance, while speech taken for a pause would be lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_SECONDS: Final = 30
 LONGEST_FRAMES: Final = LONGEST_SECONDS * 50
 CUT_FRAMES: Final = 250  # in the last 5 s of a longest utterance lies the place to cut
 FLOOR_FRAMES: Final = 250  # the noise is as loud as the quietest frame of the last 5 s
-LOUDEST_FLOOR_DB: Final = -50.0  # until known better: else speech without a pause were "noise"
+LOUDEST_FLOOR_DB: Final = -50.0  # whatever is louder may be speech without a pause
 ABOVE_FLOOR_DB: Final = 8.0
 QUIETEST_SPEECH_DB: Final = -60.0  # of full scale
 
@@ -34,7 +34,7 @@ class Utterances:
         self._rest = np.zeros(0, dtype=np.float32)  # less than a frame
         self._frames: list[Samples] = []
         self._decibels: list[float] = []
-        self._floor = deque([LOUDEST_FLOOR_DB] * FLOOR_FRAMES, maxlen=FLOOR_FRAMES)
+        self._recent: deque[float] = deque(maxlen=FLOOR_FRAMES)
         self._loud = 0  # frames of speech in the utterance
         self._quiet = 0  # frames since the last of them
         self._start = 0  # frames of the stream before the utterance
@@ -75,8 +75,8 @@ class Utterances:
         return self._take(len(self._frames))
 
     def _add(self, frame: Samples, loudness: float) -> None:
-        self._floor.append(loudness)
-        floor = min(self._floor)
+        self._recent.append(loudness)
+        floor = min(LOUDEST_FLOOR_DB, *self._recent)
         self._frames.append(frame)
         self._decibels.append(loudness)
         if loudness > max(floor + ABOVE_FLOOR_DB, QUIETEST_SPEECH_DB):
