@@ -33,6 +33,7 @@ from asr_node.recognizer import (
     Word,
 )
 from asr_node.recognizers.devices import torch_device
+from asr_node.recognizers.fsmn import load_fsmn
 from asr_node.recognizers.funasr_classes import AUTO, CLASSES, SENSEVOICE, class_of
 from asr_node.recognizers.model_folder import check_model_folder, local_folder
 from asr_node.recognizers.silero import load_silero
@@ -79,7 +80,7 @@ class FunASREngine:
     def load_voice_activity(self, folders: Mapping[str, Path]) -> VoiceActivity:
         if self._settings.vad_model in SILERO:
             return load_silero()
-        raise LoadFailed(f"{folders['vad']} cannot find speech yet: use silero-vad")
+        return load_fsmn(folders["vad"], self._settings.threads)
 
     def _folder(self, role: str, source: str) -> Path:
         folder = local_folder(source)
