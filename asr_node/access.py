@@ -29,9 +29,7 @@ class RequireKey:
         asks = scope["type"] in {"http", "websocket"} and not _is_open(scope["path"])
         if not asks or self._keys.allow(bearer(Headers(scope=scope).get("authorization"))):
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # before the handshake: 403
-        else:
+        else:  # of a WebSocket, too: this is before its handshake
             await refusal(scope, unauthorized("an API key"))(scope, receive, send)
 
 

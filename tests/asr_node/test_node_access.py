@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+import websockets
 
 from asr_node.errors import StartRefused
 from asr_node.secrets_file import ApiKeys, admin_token
@@ -82,15 +84,25 @@ async def test_all_else_does(closed, path: str) -> None:
     assert (await closed.client.get(path)).status_code == 401
 
 
+async def test_a_websocket_needs_a_key_too(closed) -> None:
+    url = f"ws://127.0.0.1:{closed.port}/"
+    with pytest.raises(websockets.InvalidStatus) as error:
+        await websockets.connect(url)
+    assert error.value.response.status_code == 401
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with websockets.connect(url, additional_headers=headers) as opened:
+        assert opened.response.headers["x-asr-node"] == "n1"
+
+
 async def test_a_changed_file_holds_at_once(closed, keys_file: Path) -> None:
     new_key = "key-of-a-third-client"
-    keys_file.write_text(f"{new_key}\n")
+    await asyncio.to_thread(keys_file.write_text, f"{new_key}\n")
     assert (await models(closed, f"Bearer {KEY}")).status_code == 401
     assert (await models(closed, f"Bearer {new_key}")).status_code == 200
 
 
 async def test_the_last_keys_hold_when_the_file_goes(closed, keys_file: Path) -> None:
-    keys_file.unlink()
+    await asyncio.to_thread(keys_file.unlink)
     assert (await models(closed, f"Bearer {KEY}")).status_code == 200
     assert (await models(closed, "Bearer no")).status_code == 401
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+import websockets
 
 from tests.asr_node.node_fakes import FakeEngine, encoded, tone
 
@@ -97,3 +98,10 @@ async def test_a_kept_connection_may_rest_between_requests(impatient) -> None:
             assert json.loads(await reader.readuntil(b"}")) == {"status": "alive"}
         await asyncio.sleep(2 * IDLE_SECONDS)
     writer.close()
+
+
+async def test_a_websocket_may_rest(impatient) -> None:
+    async with websockets.connect(f"ws://127.0.0.1:{impatient.port}/") as opened:
+        await asyncio.sleep(3 * IDLE_SECONDS)
+        async with asyncio.timeout(PATIENT):
+            await (await opened.ping())
