@@ -17,7 +17,7 @@ from asr_node import log
 from asr_node.data_dir import held
 from asr_node.errors import StartRefused
 from asr_node.history.database import check_url
-from asr_node.recognizers import check_models, make_engine
+from asr_node.recognizers import check_models
 from asr_node.settings import DEVICE, NAME, Settings
 
 BACKLOG: Final = 2048
@@ -47,7 +47,7 @@ def _serve(settings: Settings, listening: socket.socket) -> int:
     from asr_node.node import Node
     from asr_node.server import serve
 
-    return serve(Node(settings, make_engine(settings)), listening)
+    return serve(Node(settings), listening)
 
 
 def read_arguments(arguments: Sequence[str] | None) -> Settings:
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", required=True, help="model folder, or hub id (iic/SenseVoiceSmall)")
-    add("--engine", default="funasr", help="funasr, or module:Class of your own")
+    add("--engine", default="funasr", help="funasr, faster-whisper, or module:Class")
     add("--version", type=_name, required=True, help="name of the version it serves")
     add("--name", type=_name, default="local", help="name of this node")
     add("--host", default="127.0.0.1", help="address to listen on")
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--language", default="auto", help="language where a request names none")
     add("--itn", action=argparse.BooleanOptionalAction, default=True, help="numbers as digits")
     add("--hotwords", type=_lines, default=(), metavar="FILE", help="words to expect, one a line")
-    add("--threads", type=_positive, default=1, help="CPU threads of the model")
+    _add_workers(add)
     add("--max-body-bytes", type=_positive, default=512 * 1024**2, help="larger uploads: 413")
     add("--max-duration-seconds", type=_seconds, default=14_400.0, help="longer audio: 400")
     add("--idle-timeout-seconds", type=_seconds, default=60.0, help="a silent sender: 408")
@@ -133,6 +133,39 @@ def _parser() -> argparse.ArgumentParser:
     add("--grace-seconds", type=_positive, default=30, help="time to finish after SIGTERM")
     _add_history(add)
     return parser
+
+
+def _add_workers(add: Callable[..., object]) -> None:
+    add(
+        "--workers",
+        type=_positive,
+        default=1,
+        help="processes that each hold the model; more answer more at once, and cost its memory "
+        "each",
+    )
+    add("--threads", type=_positive, default=1, help="CPU threads of each worker")
+    add(
+        "--on-oom",
+        choices=["cpu", "ask", "fail"],
+        default="cpu",
+        help="when a GPU has no memory left for one utterance: go on with the CPU (slower, and "
+        "/readyz says degraded), hold all work until POST /admin/device says where to go on, or "
+        "refuse the requests and be not ready",
+    )
+    add(
+        "--recycle-after",
+        type=_count,
+        default=0,
+        metavar="UTTERANCES",
+        help="replace a worker after so many; 0 never",
+    )
+    add(
+        "--recycle-memory-mb",
+        type=_count,
+        default=0,
+        metavar="MB",
+        help="replace a worker whose resident memory grows beyond that; 0 never",
+    )
 
 
 def _add_history(add: Callable[..., object]) -> None:

@@ -3,6 +3,9 @@
 NodeError
 ├── StartRefused      the node does not start: bad model folder, port or data folder in use
 ├── LoadFailed        the model could not be loaded after the server began to listen
+├── OutOfMemory       a GPU has no room, not even for one utterance
+├── ModelFailed       the model raised an error
+├── WorkerEnded       the process that held the model is gone
 └── RequestRefused    one request is answered with an error in OpenAI's shape
     ├── StreamRefused a WebSocket is closed, after a message that says why
     ├── NotReady      503: no model yet, or no longer
@@ -24,6 +27,18 @@ class StartRefused(NodeError):
 
 class LoadFailed(NodeError):
     """Says why the model cannot serve."""
+
+
+class OutOfMemory(NodeError):
+    """Says on which device."""
+
+
+class ModelFailed(NodeError):
+    """In a worker, for a reason that may hold parts of the audio's text: for the log only."""
+
+
+class WorkerEnded(NodeError):
+    """Says by what."""
 
 
 class RequestRefused(NodeError):

@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from asr_node.digest import model_digest, version_digest
-from asr_node.errors import LoadFailed, NotReady, RequestRefused
+from asr_node.digest import version_digest
+from asr_node.errors import LoadFailed, NodeError, NotReady, RequestRefused
 from asr_node.log import event
 from asr_node.operations.metrics import Metrics
 from asr_node.recognition import Priority, Recognition, Segment
-from asr_node.recognizer import (
-    SAMPLE_RATE,
-    Capabilities,
-    DecodeOptions,
-    Engine,
-    Recognizer,
-    Samples,
-)
+from asr_node.recognizer import SAMPLE_RATE, Capabilities, DecodeOptions, Samples
+from asr_node.recognizers import make_engine
+from asr_node.recognizing import Recognizing
+from asr_node.scheduler import Request, Scheduler
 from asr_node.settings import Settings
-from asr_node.worker import Worker
+from asr_node.worker.poison import ENOUGH, Poison
+from asr_node.worker.pool import Pool, WorkerStats
+from asr_node.worker.results import audio_ends_worker
+from asr_node.worker.slot import READY
 
-READY: Final = "ready"
 DRAINING: Final = "draining"
 
 
-class Node:
-    """Lives on the event loop; the model lives in the worker's thread."""
+@dataclass(frozen=True, slots=True)
+class Stats:
+    workers: tuple[WorkerStats, ...]
+    worker_restarts: int
+    requests: int  # with the model: running and waiting
+    queue_length: int  # utterances that wait
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        return tuple(worker.pid for worker in self.workers if worker.pid is not None)
+
+    @property
+    def gpu_memory_bytes(self) -> Mapping[str, int]:
+        """By device, where it is one with memory of its own."""
+        sizes: dict[str, int] = {}
+        for worker in self.workers:
+            if worker.device != "cpu":
+                sizes[worker.device] = sizes.get(worker.device, 0) + worker.gpu_memory_bytes
+        return sizes
+
+
+class Node:
+    """Lives on the event loop; the model lives in worker processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises StartRefused where there is no such engine."""
         self.settings = settings
-        self.engine = engine
-        self.worker = Worker(settings.max_waiting)
+        self.engine = make_engine(settings)  # here only for its name
         self.started_at = datetime.now(UTC)
         self.in_flight = 0
         self.metrics = Metrics()
-        self.reason = "computing the model's digest"
-        self.model_digests: Mapping[str, str] = {}
-        self.digest: str | None = None
-        self._recognizer: Recognizer | None = None
+        self._digest: str | None = None
+        self.scheduler = Scheduler(settings.max_waiting, lambda: self.in_flight)
+        self._poison = Poison(settings.data_dir)
+        self._pool = Pool(settings, self.scheduler, self._poison, self.metrics)
+        self._failed: str | None = None
+        self._checked = False
         self._draining = False
 
     @property
@@ -60,42 +83,57 @@ class Node:
         return DRAINING if self._draining else self.reason
 
     @property
+    def reason(self) -> str:
+        """Of its workers, draining or not."""
+        if self._failed is not None:
+            return self._failed
+        state = self._pool.state
+        return "warming up" if state == READY and not self._checked else state
+
+    @property
+    def degraded(self) -> str | None:
+        """Why it runs on a lesser device than it was asked to."""
+        return self._pool.degraded
+
+    @property
+    def digest(self) -> str | None:
+        """None until the model's files have been read."""
+        if self._digest is None and self.model_digests:
+            self._digest = version_digest(self.model_digests, self.settings.decode_options())
+        return self._digest
+
+    @property
+    def model_digests(self) -> Mapping[str, str]:
+        return self._pool.model_digests
+
+    @property
     def capabilities(self) -> Capabilities:
         """Raises NotReady before the first warm-up has ended."""
-        return self._loaded().capabilities
-
-    def _loaded(self) -> Recognizer:
-        if self._recognizer is None:
+        capabilities = self._pool.capabilities
+        if capabilities is None or not self._checked:
             raise NotReady(self.state)
-        return self._recognizer
+        return capabilities
 
     async def start(self) -> None:
         """Digest, load, warm up. On failure the reason stays readable and the error goes on."""
         began = time.monotonic()
         try:
-            await self._load()
+            await self._pool.start()
+            self._check_options()
         except Exception as error:
-            self.reason = f"failed: {error}"
+            self._failed = f"failed: {error}"
             event("node.load_failed", level=logging.ERROR, reason=str(error))
+            await self._pool.close()
             raise
         event("node.ready", seconds=round(time.monotonic() - began, 3), digest=self.digest)
 
-    async def _load(self) -> None:
-        folders = await self.worker.run(self.engine.resolve)
-        self.model_digests = await self.worker.run(
-            lambda: {role: model_digest(folder) for role, folder in folders.items()}
-        )
-        self.digest = version_digest(self.model_digests, self.settings.decode_options())
-        self.reason = "loading the model"
-        recognizer = await self.worker.run(lambda: self.engine.load(folders, self.settings.device))
-        self._check_options(recognizer.capabilities)
-        self.reason = "warming up"
-        await self.worker.run(recognizer.warm_up)
-        self._recognizer = recognizer
-        self.reason = READY
+    async def close(self) -> None:
+        """No process is left behind."""
+        await self._pool.close()
 
-    def _check_options(self, capabilities: Capabilities) -> None:
-        settings = self.settings
+    def _check_options(self) -> None:
+        settings, capabilities = self.settings, self._pool.capabilities
+        assert capabilities is not None
         if settings.language not in capabilities.languages:
             raise LoadFailed(
                 f"this model cannot be told --language {settings.language}; it knows "
@@ -108,6 +146,7 @@ class Node:
                 option="itn",
                 reason="this model writes numbers in one way only",
             )
+        self._checked = True
 
     def drain(self) -> None:
         """Not ready from now on; what arrives meanwhile is still answered."""
@@ -118,13 +157,20 @@ class Node:
         """Count a request as in flight, if there is a model and room for it.
 
         Raises NotReady or Busy."""
-        self._loaded()
-        self.worker.check_room()
+        self._check_accepts()
+        self.scheduler.check_room()
         self.in_flight += 1
         try:
             yield
         finally:
             self.in_flight -= 1
+
+    def _check_accepts(self) -> None:
+        """While its operator is asked, work may wait; while a worker starts, another node is
+        better."""
+        self.capabilities  # noqa: B018 (raises NotReady)
+        if not self._pool.accepts:
+            raise NotReady(self.state)
 
     async def recognize(
         self,
@@ -137,42 +183,57 @@ class Node:
         """A whole recording of any length. Raises RequestRefused.
 
         `on_segment` hears of each segment, in order, as soon as it is final."""
-        recognizer = self._loaded()
-
-        def job() -> Recognition:
-            began = time.monotonic()
-            heard = recognizer.transcribe([samples], options)[0]
-            whole = Segment(0.0, samples.size / SAMPLE_RATE, heard.text, heard.words)
-            return Recognition(
-                text=heard.text,
-                raw_text=heard.raw_text,
-                language=heard.language,
-                segments=(whole,) if heard.text else (),
-                device=recognizer.device,
-                seconds=time.monotonic() - began,
-            )
-
-        try:
-            recognition = await self.worker.run(job)
-        except RequestRefused:
-            raise
-        except Exception as error:
-            event(
-                "inference.failed",
-                level=logging.ERROR,
-                request_id=request_id,
-                error=f"{type(error).__name__}: {error}",
-            )
-            raise RequestRefused(
-                "The model failed on this audio; the node goes on. See its log.",
-                status=500,
-                code="inference_failed",
-            ) from error
-        if on_segment is not None:
-            for segment in recognition.segments:
-                on_segment(segment)
+        self._check_accepts()
+        request = Request(request_id, samples, priority)
+        with self.scheduler.entered(request):
+            deaths = await self._poison.deaths(samples)
+            if deaths >= ENOUGH:
+                raise audio_ends_worker()
+            request.suspect = deaths > 0
+            device = self._pool.device
+            recognition = await Recognizing(
+                self.scheduler, request, options, on_segment, device
+            ).run()
         self.metrics.recognized(samples.size / SAMPLE_RATE, recognition.seconds)
         return recognition
+
+    async def set_device(self, device: str) -> None:
+        """Between two batches; what waits is kept. Raises RequestRefused: all is as before."""
+        await self._changed(self._pool.load(device))
+
+    async def reload(self) -> None:
+        """The same model, on the device where it is. Raises RequestRefused."""
+        await self._changed(self._pool.load(None))
+
+    async def unload(self) -> None:
+        """Give back the model's memory; not ready until `reload`. Raises RequestRefused."""
+        await self._changed(self._pool.unload())
+
+    async def clear_cache(self) -> None:
+        """Give back what the device's allocator holds unused. Raises RequestRefused."""
+        await self._changed(self._pool.clear_cache())
+
+    async def _changed(self, change: Coroutine[Any, Any, None]) -> None:
+        """To its end, also where the one who asked for it has gone."""
+        self.capabilities  # noqa: B018 (raises NotReady before the start has ended)
+        try:
+            await asyncio.shield(asyncio.ensure_future(change))
+        except RequestRefused:
+            raise
+        except NodeError as error:
+            raise RequestRefused(
+                f"That failed: {error}. State now: {self.state}.",
+                status=503,
+                code="change_failed",
+            ) from error
+
+    def stats(self) -> Stats:
+        return Stats(
+            workers=self._pool.stats(),
+            worker_restarts=self._pool.restarts,
+            requests=self.scheduler.requests,
+            queue_length=self.scheduler.waiting,
+        )
 
     def readiness(self) -> dict[str, object]:
         return {
@@ -181,6 +242,7 @@ class Node:
             "version": self.settings.version,
             "digest": self.digest,
             "in_flight": self.in_flight,
+            "degraded": self.degraded,
         }
 
     def identity(self) -> dict[str, object]:
@@ -195,7 +257,7 @@ class Node:
             "options": settings.decode_options(),
             "engine": self.engine.name,
             "streaming": "vad-segmented",  # no model of ours hears piece by piece
-            "device": self._recognizer.device if self._recognizer else settings.device,
+            "device": self._pool.device,
             "name": settings.name,
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "pid": os.getpid(),

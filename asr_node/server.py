@@ -108,7 +108,8 @@ class NodeServer(uvicorn.Server):
         await asyncio.to_thread(self.history.close)
         if self._loading is not None:
             self._loading.cancel()
-        self._node.worker.close()
+            await asyncio.wait({self._loading})
+        await self._node.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -32,7 +32,11 @@ class Settings:
     language: str = "auto"
     itn: bool = True
     hotwords: tuple[str, ...] = ()  # where a request names none
-    threads: int = 1
+    workers: int = 1
+    threads: int = 1  # of each worker
+    on_oom: str = "cpu"  # "cpu", "ask" or "fail": when a GPU has no memory left
+    recycle_after: int = 0  # utterances of one worker; 0: never
+    recycle_memory_mb: int = 0  # resident memory of one worker; 0: any
     max_body_bytes: int = 512 * 1024 * 1024
     max_duration_seconds: float = 14_400.0
     idle_timeout_seconds: float = 60.0

@@ -23,17 +23,19 @@ async def metrics(request: Request) -> Response:
 
 
 def gauges(node: Node, history: History, shadows: Shadows) -> Gauges:
-    identity = node.identity()
+    identity, stats = node.identity(), node.stats()
     return Gauges(
         version=node.settings.version,
         digest=node.digest or "",
         engine=node.engine.name,
         device=str(identity["device"]),
         ready=node.ready,
-        degraded=bool(node.readiness().get("degraded")),
+        degraded=node.degraded is not None,
         in_flight=node.in_flight,
-        queue_length=max(0, node.worker.jobs - 1),
-        worker_restarts=0,
+        queue_length=stats.queue_length,
+        worker_restarts=stats.worker_restarts,
+        worker_pids=stats.worker_pids,
+        gpu_memory_bytes=stats.gpu_memory_bytes,
         history_degraded=history.degraded is not None,
         shadow_waiting=shadows.waiting,
     )

@@ -14,7 +14,7 @@ from asr_node.cli import bind
 from asr_node.node import Node
 from asr_node.server import NodeServer
 from asr_node.settings import Settings
-from tests.asr_node.node_fakes import FakeEngine
+from tests.asr_node.node_fakes import ENGINE, FakeEngine
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not reached():
                 await asyncio.sleep(0.005)
 
@@ -47,14 +47,25 @@ class Running:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(
-        model=str(tmp_path), version="v1", name="n1", data_dir=tmp_path / "data", grace_seconds=10
+        model=str(tmp_path / "model"),
+        engine=ENGINE,
+        version="v1",
+        name="n1",
+        data_dir=tmp_path / "data",
+        grace_seconds=10,
     )
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> FakeEngine:
-    (tmp_path / "model.pt").write_text("weights")
-    return FakeEngine(tmp_path)
+    """The test's end of the engine that the node's workers run."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.pt").write_text("weights")
+    engine = FakeEngine(folder)
+    engine.loading.set()
+    engine.recognizer.gate.set()
+    return engine
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def start(settings: Settings, engine: FakeEngine) -> Callable[..., object]:
     async def started(**changes: object) -> AsyncIterator[Running]:
         listening = bind("127.0.0.1", 0)
         port = listening.getsockname()[1]
-        node = Node(replace(settings, **changes), engine)
+        node = Node(replace(settings, **changes))
         server = NodeServer(node)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from asr_node.recognizer import Capabilities
-from tests.asr_node.node_fakes import FakeEngine, encoded, tone
+from tests.asr_node.node_fakes import ENGINE, FakeEngine, encoded, tone
 
 CLIP = encoded(tone(1.0))
 
@@ -41,6 +41,7 @@ async def test_the_node_is_alive_before_it_is_ready(start: Callable, engine: Fak
             "version": "v1",
             "digest": running.node.digest,
             "in_flight": 0,
+            "degraded": None,
         }
         error = refused(await post(running.client), 503)
         assert error["code"] == "not_ready"
@@ -82,7 +83,7 @@ async def test_the_version_says_what_is_served(running) -> None:
         "models": {
             "model": {"source": running.node.settings.model, "model_digest": digests["model"]}
         },
-        "options": {"engine": "funasr", "hotwords": [], "itn": True, "language": "auto"},
+        "options": {"engine": ENGINE, "hotwords": [], "itn": True, "language": "auto"},
         "engine": "fake 1.0",
         "device": "cpu",
         "name": "n1",
@@ -243,7 +244,7 @@ async def test_a_full_line_answers_429_at_once(start: Callable, engine: FakeEngi
         await running.until_ready()
         engine.recognizer.gate.clear()
         pending = [asyncio.create_task(post(running.client)) for _ in range(2)]
-        await running.until(lambda: running.node.worker.jobs == 2)
+        await running.until(lambda: running.node.scheduler.requests == 2)
         answer = await post(running.client)
         error = refused(answer, 429)
         assert (error["code"], answer.headers["retry-after"]) == ("queue_full", "1")
@@ -258,9 +259,9 @@ async def test_a_client_that_leaves_frees_its_place_in_the_line(running) -> None
     await running.until(recognizer.running.is_set)
     async with httpx.AsyncClient(base_url=running.url) as leaver:
         left = asyncio.create_task(post(leaver, encoded(tone(2.0))))
-        await running.until(lambda: running.node.worker.jobs == 2)
+        await running.until(lambda: running.node.scheduler.requests == 2)
         left.cancel()
-    await running.until(lambda: running.node.worker.jobs == 1)
+    await running.until(lambda: running.node.scheduler.requests == 1)
     recognizer.gate.set()
     assert (await first).status_code == 200
     assert [size for size, _ in recognizer.heard] == [16_000]

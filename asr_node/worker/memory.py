@@ -1,0 +1,39 @@
+"""The memory of GPUs, without an import of torch where no engine has imported it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Final
+
+# torch has an error of its own for CUDA; cuBLAS, MPS and CTranslate2 only say so in words.
+OUT_OF_MEMORY: Final = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Also where an engine has wrapped the error in one of its own."""
+    while error is not None:
+        names = {kind.__name__ for kind in type(error).__mro__}
+        in_words = isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error))
+        if "OutOfMemoryError" in names or in_words:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def clear_device_cache() -> None:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def gpu_memory_bytes() -> int:
+    """What torch holds in this process, used or not."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    return sum(torch.cuda.memory_reserved(index) for index in range(torch.cuda.device_count()))
