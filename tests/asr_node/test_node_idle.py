@@ -100,8 +100,9 @@ async def test_a_kept_connection_may_rest_between_requests(impatient) -> None:
     writer.close()
 
 
-async def test_a_websocket_may_rest(impatient) -> None:
+async def test_a_silent_websocket_is_closed_in_words_and_not_cut(impatient) -> None:
+    """Its head has come: what follows is watched by the stream itself."""
     async with websockets.connect(f"ws://127.0.0.1:{impatient.port}/") as opened:
-        await asyncio.sleep(3 * IDLE_SECONDS)
         async with asyncio.timeout(PATIENT):
-            await (await opened.ping())
+            await opened.wait_closed()
+        assert opened.close_code == 1008
