@@ -7,6 +7,7 @@ import crypto from 'crypto';
 const KEY = 'routing';
 const STICKY_FORM = /^[0-9a-f]{32}$/;
 const STICKY_SECONDS = 31536000;
+const BATCH_PATH = /^\/v1\/batches\/batch_([a-z0-9][a-z0-9._-]{0,62})_[0-9a-f]{32}(?:\/events)?$/;
 
 function routing() {
     const value = ngx.shared.asr.get(KEY);
@@ -108,6 +109,18 @@ function cookie(r, name) {
         }
     }
     return undefined;
+}
+
+// -- batches ---------------------------------------------------------------------------------
+
+// The address of the node that has this batch; "" for every other path, and where this
+// generation knows no such node. The path is judged as it came, which is how it is passed on.
+function batchAddress(r) {
+    const found = BATCH_PATH.exec(r.variables.request_uri.split('?')[0]);
+    if (found === null || !Object.keys(asr_config.nodes).includes(found[1])) {
+        return '';
+    }
+    return asr_config.nodes[found[1]];
 }
 
 // -- rules -----------------------------------------------------------------------------------
@@ -330,4 +343,4 @@ function answer(r, status, value) {
     r.return(status, JSON.stringify(value) + '\n');
 }
 
-export default {decide, stickyKey, health, control};
+export default {decide, stickyKey, batchAddress, health, control};

@@ -21,6 +21,8 @@ CONFIG: Final = "nginx.conf"
 _ERRORS: Final = (
     # location, status, type, code, message: what the router says itself, in OpenAI's form
     ("not_found", 404, "invalid_request_error", "not_found", "The router has no such path."),
+    ("no_such_batch", 404, "invalid_request_error", "batch_not_found",
+     "The id of this batch names no node that this router knows now."),
     ("too_large", 413, "invalid_request_error", "request_too_large",
      "The upload is larger than this router accepts."),
     ("bad_gateway", 502, "server_error", "bad_gateway",
@@ -79,6 +81,11 @@ def _config(
         "cookie": settings.cookie,
         "stable": fallback_group(membership, routing),
         "groups": {group.name: len(group.endpoints) for group in membership.groups},
+        "nodes": {
+            endpoint.node: address(endpoint.address)
+            for group in membership.groups
+            for endpoint in group.endpoints
+        },
     }
 
 
