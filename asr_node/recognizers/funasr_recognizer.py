@@ -9,7 +9,6 @@ silences before it comes here.
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -33,11 +32,10 @@ from asr_node.recognizer import (
     Word,
 )
 from asr_node.recognizers.devices import torch_device
-from asr_node.recognizers.fsmn import load_fsmn
 from asr_node.recognizers.funasr_classes import AUTO, CLASSES, SENSEVOICE, class_of
-from asr_node.recognizers.model_folder import check_model_folder, local_folder
-from asr_node.recognizers.silero import load_silero
-from asr_node.settings import SILERO, Settings
+from asr_node.recognizers.hub import funasr_folder, prepare_hubs
+from asr_node.recognizers.voice_activity import load_voice_activity
+from asr_node.settings import Settings
 
 SENSEVOICE_LANGUAGES: Final = frozenset(CLASSES[SENSEVOICE].languages)
 GIVEN_PER_CALL: Final = frozenset({"cache", "data_in", "data_lengths", "input", "key"})
@@ -56,11 +54,11 @@ class FunASREngine:
         return f"funasr {metadata.version('funasr')}"
 
     def resolve(self) -> Mapping[str, Path]:
-        sources = self._settings.sources()
-        if all(local_folder(source) for source in sources.values()):
-            os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
-        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-        return {role: self._folder(role, source) for role, source in sources.items()}
+        prepare_hubs(self._settings)
+        return {
+            role: funasr_folder(source, self._settings.revision if role == "model" else None)
+            for role, source in self._settings.sources().items()
+        }
 
     def load(self, folders: Mapping[str, Path], device: str) -> FunASRRecognizer:
         printed = StringIO()
@@ -78,16 +76,7 @@ class FunASREngine:
         return recognizer
 
     def load_voice_activity(self, folders: Mapping[str, Path]) -> VoiceActivity:
-        if self._settings.vad_model in SILERO:
-            return load_silero()
-        return load_fsmn(folders["vad"], self._settings.threads)
-
-    def _folder(self, role: str, source: str) -> Path:
-        folder = local_folder(source)
-        if folder is None:
-            folder = _download(source, self._settings.revision if role == "model" else None)
-            check_model_folder(folder)
-        return folder
+        return load_voice_activity(self._settings, folders)
 
     def _auto_model(self, folders: Mapping[str, Path], device: str) -> Any:
         from funasr import AutoModel
@@ -242,15 +231,3 @@ def _check_weights(model_class: str, printed: str) -> None:
             f"model.pt lacks {len(missing)} weights, which would be random; first: {missing[0]}"
         )
     event("model.weights_missing", level=logging.WARNING, count=len(missing), first=missing[0])
-
-
-def _download(source: str, revision: str | None) -> Path:
-    try:
-        with redirect_stdout(StringIO()):
-            from funasr.download.download_model_from_hub import get_or_download_model_dir
-            from funasr.download.name_maps_from_hub import name_maps_ms
-
-            hub_id = name_maps_ms.get(source, source)
-            return Path(get_or_download_model_dir(hub_id, revision or "master"))
-    except Exception as error:
-        raise LoadFailed(f"{source} is no folder here, and the hub refused it: {error}") from error

@@ -1,4 +1,4 @@
-"""Is this folder a model that FunASR will really load?
+"""Is this folder a model that FunASR, or faster-whisper, will really load?
 
 FunASR is silent about much: a configuration.json whose model.pt is missing serves random
 weights, a missing frontend_conf gives empty text. So a folder is checked before it is served.
@@ -51,6 +51,28 @@ def check_model_folder(folder: Path) -> None:
     """Raises StartRefused with the first thing that is missing."""
     for problem in _problems(folder):
         raise _refused(folder, problem)
+
+
+def check_whisper_folder(folder: Path) -> None:
+    """Raises StartRefused with the first thing that is missing of a model for faster-whisper."""
+    needed = {
+        "model.bin": "it is no Whisper model in CTranslate2's format",
+        "config.json": "CTranslate2 needs it",
+        "tokenizer.json": "faster-whisper would ask the hub for it",
+    }
+    for name, reason in needed.items():
+        if not _has(folder, name):
+            raise _whisper_refused(folder, f"{name} is missing or empty ({reason})")
+    if not any(_has(folder, f"vocabulary.{kind}") for kind in ("json", "txt")):
+        raise _whisper_refused(folder, "vocabulary.json or vocabulary.txt is missing")
+
+
+def _whisper_refused(folder: Path, problem: str) -> StartRefused:
+    return StartRefused(
+        f"{folder} cannot be served by faster-whisper: {problem}; nothing was started. "
+        "Give a folder with model.bin, config.json, tokenizer.json and the vocabulary, or a name "
+        "such as small or Systran/faster-whisper-small."
+    )
 
 
 def _refused(path: Path, problem: str) -> StartRefused:
