@@ -17,7 +17,7 @@ from asr_node.history import routes as history_routes
 from asr_node.history.history import History
 from asr_node.identity import Identity
 from asr_node.node import Node
-from asr_node.operations import health, scrape
+from asr_node.operations import admin, health, scrape
 from asr_node.protocols import gradio, transcriptions
 from asr_node.protocols.replays import Replays
 from asr_node.protocols.shadows import Shadows
@@ -49,7 +49,7 @@ def create_app(
     app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
     node.metrics.watch(lambda: scrape.gauges(node, history, shadows))
     work = (transcriptions, gradio, history_routes, batch_routes, websocket)
-    for routes in (*work, health, scrape):
+    for routes in (*work, health, scrape, admin):
         app.include_router(routes.router)
     app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(HTTPException, _http_error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from asr_node.history.history import History
 from asr_node.node import Node
 from asr_node.protocols.transcription_request import DEFAULT_MODEL, check_model
 
@@ -18,8 +19,12 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Ready for work (200), or why not (503)", tags=["Operations"])
 async def readyz(request: Request) -> JSONResponse:
+    """Degraded is still ready: `degraded` says what is amiss, or null."""
     node: Node = request.app.state.node
-    return JSONResponse(node.readiness(), status_code=200 if node.ready else 503)
+    history: History = request.app.state.history
+    reasons = [reason for reason in (node.degraded, history.degraded) if reason]
+    body = node.readiness() | {"degraded": "; ".join(reasons) or None}
+    return JSONResponse(body, status_code=200 if node.ready else 503)
 
 
 @router.get("/version", summary="What is served, digest by digest", tags=["Operations"])
