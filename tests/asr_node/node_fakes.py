@@ -25,6 +25,7 @@ from asr_node.recognizer import (
     DecodeOptions,
     Samples,
     Transcript,
+    Word,
 )
 from asr_node.settings import Settings
 
@@ -163,7 +164,10 @@ class WorkerRecognizer(FakeRecognizer):
         if self.fault is not None:
             raise self.fault
         text = f"itn={options.itn} language={options.language}"
-        return [Transcript(text, f"<|zh|>{text}", "zh") for _ in batch]
+        if options.hotwords:
+            text += f" hotwords={'|'.join(options.hotwords)}"
+        words = spoken(text) if options.timestamps else ()
+        return [Transcript(text, f"<|zh|>{text}", "zh", words) for _ in batch]
 
     def _run_out_of_memory(self, utterances: int) -> None:
         import torch
@@ -223,6 +227,12 @@ class Loudness:
         loud = np.concatenate([[False], np.abs(frames).max(axis=1) > 0.01, [False]])
         edges = np.flatnonzero(loud[1:] != loud[:-1]) * step
         return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def spoken(text: str, seconds: float = 0.1) -> tuple[Word, ...]:
+    """Each word of `text` in turn, of the same length."""
+    words = enumerate(text.split())
+    return tuple(Word(i * seconds, (i + 1) * seconds, word) for i, word in words)
 
 
 def tone(seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
