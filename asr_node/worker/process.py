@@ -62,7 +62,9 @@ class WorkerProcess:
         """The answer of asr_node.worker.operations. Raises WorkerEnded, or the operation's error.
 
         A caller who gives up does not stop it: the answer must not be taken for the next one's."""
-        return await asyncio.shield(asyncio.ensure_future(self._exchange(operation, arguments)))
+        exchange = asyncio.ensure_future(self._exchange(operation, arguments))
+        exchange.add_done_callback(_retrieved)
+        return await asyncio.shield(exchange)
 
     async def end(self) -> None:
         """At once; it holds nothing that must be saved."""
@@ -104,6 +106,12 @@ class WorkerProcess:
     def _send(self, message: object) -> None:
         for part in packed(message):
             self._writer.write(part)
+
+
+def _retrieved(exchange: asyncio.Future[Any]) -> None:
+    """Its caller may have gone; asyncio would complain of an error that nobody saw."""
+    if not exchange.cancelled():
+        exchange.exception()
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:

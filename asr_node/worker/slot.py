@@ -130,6 +130,8 @@ class Slot:
         """One batch, or whatever else comes first."""
         await self._until_something_happens(running)
         async with self._turn:
+            if self.running is not running:
+                return
             if running.process.exited.done():
                 await running.process.end()
                 self._ended(running, running.process.cause(), [])

@@ -188,6 +188,7 @@ class FakeEngine:
         self.recognizer = FakeRecognizer(hidden)
         self.loading = Flag(hidden / "loading")
         self._fault = Slot(hidden / "engine_fault", None)
+        self._no_room = Slot(hidden / "no_room", False)
 
     @property
     def fault(self) -> str | None:
@@ -196,6 +197,15 @@ class FakeEngine:
     @fault.setter
     def fault(self, value: str | None) -> None:
         self._fault.set(value)
+
+    @property
+    def no_room(self) -> bool:
+        """Off the CPU, for the model itself."""
+        return self._no_room.get()
+
+    @no_room.setter
+    def no_room(self, value: bool) -> None:
+        self._no_room.set(value)
 
 
 class WorkerEngine(FakeEngine):
@@ -211,6 +221,8 @@ class WorkerEngine(FakeEngine):
         self.loading.wait()
         if self.fault is not None:
             raise LoadFailed(self.fault)
+        if self.no_room and device != "cpu":
+            raise RuntimeError("CUDA failed with error out of memory")
         found = "cpu" if device == "auto" else device
         return WorkerRecognizer(folders["model"] / ".fake", found)
 
