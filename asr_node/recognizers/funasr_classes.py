@@ -26,8 +26,8 @@ AUTO: Final = "auto"
 class ModelClass:
     """Keywords of inference(); None where it reads none. `languages`: our code -> its value.
 
-    `always_times`: it says when each word was said, whatever it is asked. `batches`: it pads and
-    masks a list of recordings."""
+    `always_times`: it says when each word was said, whatever it is asked. `batches`: the text of
+    a recording is the same whatever lies beside it in a batch."""
 
     languages: Mapping[str, str] = field(default_factory=dict)
     itn: str | None = None
@@ -45,6 +45,11 @@ class ModelClass:
             hotwords=self.hotwords is not None,
             timestamps=self.timestamps is not None or self.always_times,
         )
+
+    def can_batch(self, options: DecodeOptions) -> bool:
+        """Hotwords and times of a Paraformer do depend on the padding in a batch."""
+        times = self.always_times and options.timestamps
+        return self.batches and not options.hotwords and not times
 
     def keywords(self, options: DecodeOptions) -> dict[str, Any]:
         """Those of `options` that this class reads."""
@@ -81,7 +86,7 @@ CLASSES: Final[Mapping[str, ModelClass]] = {
     "SeacoParaformer": ModelClass(
         hotwords="hotword", as_hotwords=spaced, always_times=True, batches=True
     ),
-    "ContextualParaformer": ModelClass(hotwords="hotword", as_hotwords=spaced, batches=True),
+    "ContextualParaformer": ModelClass(hotwords="hotword", as_hotwords=spaced),
     "FunASRNano": ModelClass(
         languages={"zh": "中文", "en": "英文", "ja": "日文"}, itn="itn", hotwords="hotwords"
     ),

@@ -138,7 +138,7 @@ class FunASRRecognizer:
 
     def _infer(self, batch: list[Samples], options: DecodeOptions) -> list[Mapping[str, Any]]:
         """One result an utterance; {} where the model heard nothing."""
-        if self._class.batches and len(batch) > 1:
+        if self._class.can_batch(options) and len(batch) > 1:
             results = self._call(batch, options)
             if len(results) == len(batch):
                 return results
