@@ -26,12 +26,16 @@ def read_clips(eval_set: Path) -> list[Clip]:
     manifest = (eval_set / "manifest.jsonl").read_text(encoding="utf-8")
     entries = [json.loads(line) for line in manifest.splitlines() if line.strip()]
     return [
-        Clip(entry["key"], entry["source_len"] / 1000, multipart(eval_set / entry["source"]))
+        _clip(entry["key"], entry["source_len"] / 1000, eval_set / entry["source"])
         for entry in entries
     ]
 
 
-def multipart(audio: Path) -> bytes:
+def _clip(name: str, seconds: float, audio: Path) -> Clip:
+    return Clip(name, seconds, form(audio.name, audio.read_bytes()))
+
+
+def form(filename: str, data: bytes) -> bytes:
     """The form that OpenAI's clients send."""
     fields = {"model": "whisper-1", "response_format": "json"}
     parts = [
@@ -40,10 +44,10 @@ def multipart(audio: Path) -> bytes:
     ]
     file_part = (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
-        f'filename="{audio.name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        f'filename="{filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'
     )
     head = "".join([*parts, file_part]).encode()
-    return head + audio.read_bytes() + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    return head + data + f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
 def upload(host: str, key: str, body: bytes) -> bytes:
