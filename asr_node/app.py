@@ -21,6 +21,7 @@ from asr_node.operations import admin, health, scrape
 from asr_node.protocols import gradio, transcriptions
 from asr_node.protocols.replays import Replays
 from asr_node.protocols.shadows import Shadows
+from asr_node.protocols.upload_folder import check_folder
 from asr_node.refusal import refusal
 from asr_node.request_log import RequestLog
 from asr_node.secrets_file import ApiKeys, admin_token
@@ -37,7 +38,8 @@ def create_app(
     shadows: Shadows,
     streams: Streams,
 ) -> ASGIApp:
-    """Raises StartRefused where a file of secrets cannot be used."""
+    """Raises StartRefused where a file of secrets or the upload folder cannot be used."""
+    check_folder(node.settings.upload_dir)
     app = FastAPI(title="asr-node", docs_url=None, redoc_url=None)
     app.state.node = node
     app.state.transcriber = transcriber

@@ -75,7 +75,7 @@ def bind(host: str, port: int) -> socket.socket:
             "host.exposed",
             level=logging.WARNING,
             host=host,
-            reason="the node has no authentication: keep it behind the router",
+            reason="keep it behind the router, or ask its clients for keys: --api-keys-file",
         )
     return listening
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import io
 import json
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from asr_node.recognizer import DecodeOptions
 from asr_node.transcriber import Recording, Transcriber
 
 MOST_BYTES: Final = 64 * 1024 * 1024
+HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, perhaps without the other
+
 # What Gradio's clients send beside the data, and what it may be: this page has one function.
 ENVELOPE: Final[dict[str, tuple[object, ...] | None]] = {
     "fn_index": (None, 0),
@@ -119,8 +122,10 @@ def _understand(body: bytes, node: Node) -> _Asked:
 def _data(body: bytes) -> tuple[object, object, object, object]:
     try:
         asked = json.loads(body)
-    except ValueError as error:
-        raise _refused("The body is not JSON.") from error
+        if HALF.search(body):
+            json.dumps(asked, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise _refused("The body is not JSON that can be read.") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("data"), list):
         raise _refused('Send {"data": [recording, hotwords, language, itn]}.')
     for name, value in asked.items():

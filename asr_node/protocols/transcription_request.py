@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ from asr_node.settings import Settings
 from asr_node.transcriber import Recording
 
 DEFAULT_MODEL: Final = "whisper-1"  # what OpenAI's clients say when nobody told them
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 64 * 1024
 
@@ -57,7 +59,17 @@ async def read_form(request: Request) -> FormData:
     Other encodings are refused unread: they would be held in memory."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RequestRefused("Send multipart/form-data with a field named file.", param="file")
-    return await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    try:
+        return await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise RequestRefused(
+            "This node's disk has no room for the upload; nothing of it was kept. Ask another "
+            "node, or send less than a megabyte.",
+            status=503,
+            code="insufficient_storage",
+        ) from error
 
 
 def understand(

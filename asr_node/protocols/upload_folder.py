@@ -7,10 +7,19 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from asr_node.errors import RequestRefused
+from asr_node.errors import RequestRefused, StartRefused
 
 # A pipe would block the open; a link could lead anywhere.
 FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def check_folder(folder: Path | None) -> None:
+    """Raises StartRefused."""
+    if folder is not None and not folder.is_dir():
+        raise StartRefused(
+            f"--upload-dir {folder} is no folder; nothing was started. Make it first, or leave "
+            "the option out."
+        )
 
 
 def open_inside(folder: Path | None, asked: str, max_bytes: int) -> IO[bytes]:

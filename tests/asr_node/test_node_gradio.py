@@ -139,6 +139,7 @@ async def test_an_unknown_envelope_is_refused_by_name(webui, envelope: dict[str,
 
 
 async def test_a_body_that_is_not_json_is_refused(webui) -> None:
-    for body in (b"", b"{", b"[]", b'{"data": 3}', b"\xff\xfe"):
+    half = rb'{"data": ["\ud800.wav", "", "\ud800"]}'
+    for body in (b"", b"{", b"[]", b'{"data": 3}', b"\xff\xfe", b"[" * 200_000, half):
         answer = await webui.client.post("/api/predict", content=body)
         assert answer.status_code == 400

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 
 import httpx
+import numpy as np
 import openai
 import pytest
 
-from asr_node.recognizer import Capabilities
+from asr_node.errors import RequestRefused
+from asr_node.protocols.event_stream import EventStream, Progress
+from asr_node.recognition import Segment
+from asr_node.recognizer import SAMPLE_RATE, Capabilities
 from tests.asr_node.node_fakes import FakeEngine, encoded, tone
 
 CLIP = encoded(tone(1.0))
@@ -134,6 +139,42 @@ async def test_the_synchronous_client_streams_too(able) -> None:
                 return [event.type for event in stream]
 
     assert await asyncio.to_thread(events) == ["transcript.text.delta", "transcript.text.done"]
+
+
+async def test_each_stretch_of_speech_is_an_event(client: openai.AsyncOpenAI) -> None:
+    """Long audio is cut at its silences; what came as deltas is what the end says."""
+    speech, silence = tone(20.0), np.zeros(2 * SAMPLE_RATE, np.float32)
+    file = ("long.wav", encoded(np.concatenate([speech, silence, speech, silence, speech])))
+    stream = await client.audio.transcriptions.create(model="v1", file=file, stream=True)
+    *deltas, done = [event async for event in stream]
+    assert [delta.delta for delta in deltas] == [SAID, f" {SAID}", f" {SAID}"]
+    assert done.text == "".join(delta.delta for delta in deltas)
+    answer = await client.audio.transcriptions.create(
+        model="v1", file=file, response_format="verbose_json"
+    )
+    assert [segment.id for segment in answer.segments or []] == [0, 1, 2]
+    assert answer.segments[1].start == pytest.approx(22.0, abs=1.0)  # type: ignore[index]
+
+
+async def test_an_event_leaves_before_the_next_segment_is_known() -> None:
+    progress, result = Progress(), asyncio.get_running_loop().create_future()
+    sent: asyncio.Queue[dict] = asyncio.Queue()
+    leaving = asyncio.Event()
+
+    async def receive() -> dict[str, str]:
+        await leaving.wait()
+        return {"type": "http.disconnect"}
+
+    stream = EventStream(progress, result, ExitStack(), {})
+    sending = asyncio.create_task(stream({"type": "http"}, receive, sent.put))
+    assert (await sent.get())["type"] == "http.response.start"
+    progress.add(Segment(0.0, 1.0, "你好"))
+    assert b'"delta":"\xe4\xbd\xa0' in (await sent.get())["body"]
+    assert not sending.done()
+    result.set_exception(RequestRefused("The worker ended.", status=503, code="not_ready"))
+    progress.end()
+    assert b'"code":"not_ready"' in (await sent.get())["body"]
+    await sending
 
 
 async def test_a_stream_that_cannot_begin_is_an_error_and_no_stream(
