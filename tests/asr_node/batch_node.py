@@ -38,6 +38,9 @@ class SlowEngine:
     def load(self, folders: Mapping[str, Path], device: str) -> SlowRecognizer:
         return SlowRecognizer()
 
+    def load_voice_activity(self, folders: Mapping[str, Path]) -> None:
+        """Nothing here is long."""
+
 
 def main(model: str, data: str, port: str) -> None:
     from asr_node import log
@@ -48,9 +51,15 @@ def main(model: str, data: str, port: str) -> None:
     from asr_node.settings import Settings
 
     log.configure()
-    settings = Settings(model=model, version="v1", name="n1", data_dir=Path(data))
+    settings = Settings(
+        model=model,
+        engine="tests.asr_node.batch_node:SlowEngine",
+        version="v1",
+        name="n1",
+        data_dir=Path(data),
+    )
     with held(settings.data_dir), bind("127.0.0.1", int(port)) as listening:
-        leave(serve(Node(settings, SlowEngine(settings)), listening))
+        leave(serve(Node(settings), listening))
 
 
 if __name__ == "__main__":

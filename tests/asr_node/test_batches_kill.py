@@ -129,7 +129,7 @@ def test_accepted_means_on_the_disk(node: NodeProcess) -> None:
 def test_a_file_that_ends_the_node_each_time_is_given_up(node: NodeProcess) -> None:
     """As if it crashed FFmpeg: killed while it is the one in work, until its attempts end."""
     node.until(lambda: node.client.get("/readyz").status_code == 200)
-    long = encoded(tone(60.0))
+    long = encoded(tone(10.0))
     files = [("files", ("a.wav", encoded(tone(0.2)))), ("files", ("b.wav", long))]
     batch_id = node.client.post("/v1/batches", files=files).json()["id"]
     node.kill()
