@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_node.cli import bind
+from asr_node.cli import bind, read_arguments
 from asr_node.data_dir import held
 
 CONFIG = "model: SenseVoiceSmall\nfrontend: WavFrontend\nfrontend_conf: {fs: 16000}\n"
@@ -125,3 +125,16 @@ def test_answers_are_not_delayed() -> None:
     """asyncio sets TCP_NODELAY only on sockets that say they are TCP."""
     with bind("127.0.0.1", 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
+
+
+@pytest.mark.parametrize(
+    ("model", "version"),
+    [
+        ("models/demo-v2", "demo-v2"),
+        ("iic/SenseVoiceSmall", "sensevoicesmall"),
+        ("/srv/My Models/v2 (final)/", "v2-final"),
+        ("/srv/模型", "local"),
+    ],
+)
+def test_without_a_version_it_is_named_after_the_model(model: str, version: str) -> None:
+    assert read_arguments(["--model", model]).version == version
