@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,12 +18,13 @@ from asr_node.recognizer import SAMPLE_RATE, Samples
 
 INTERLEAVED: Final = "flt"  # with planes of its own for each of 8 channels or more, PyAV crashes
 RATES: Final = range(4_000, 768_001)  # Hz; what is outside is no recording but a trap
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 SPILL_BYTES: Final = 600 * SAMPLE_RATE * 4  # ten minutes; longer ones wait on disk
 
 
 def decode(file: IO[bytes], max_seconds: float) -> Samples:
-    """Blocking: call it in a thread. Raises RequestRefused for anything that is not audio, and
-    OSError where a long recording finds no room on the disk.
+    """Blocking: call it in a thread. Raises RequestRefused: 400 for anything that is not audio,
+    503 where a long recording finds no room on the disk.
 
     The length that a header declares is not believed: only samples count."""
     try:
@@ -32,6 +34,15 @@ def decode(file: IO[bytes], max_seconds: float) -> Samples:
         raise _refused("The file asks for more memory than a recording needs.") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise _refused(f"The file is not audio that can be read: {_why(error)}.") from error
+    except OSError as error:  # of our own file: FFmpeg's are above
+        if error.errno not in FULL:
+            raise
+        raise RequestRefused(
+            "This node's disk has no room for so long a recording. Ask another node, or send it "
+            "in parts of less than ten minutes.",
+            status=503,
+            code="disk_full",
+        ) from error
 
 
 def _collected(chunks: Iterable[Samples], max_seconds: float) -> Samples:
@@ -61,19 +72,33 @@ def _chunks(container: av.container.InputContainer) -> Iterator[Samples]:
         raise _refused("The file has no audio stream.")
     stream = container.streams.audio[0]
     resampler = av.AudioResampler(format=INTERLEAVED, rate=SAMPLE_RATE)
-    for frame in _frames(container, stream):
-        if frame is not None and frame.sample_rate not in RATES:
-            raise _refused(f"The audio claims {frame.sample_rate} samples a second.")
-        for resampled in resampler.resample(frame):
+    for piece in _seconds(_frames(container, stream)):
+        for resampled in resampler.resample(piece):
             yield _mono(resampled.to_ndarray().reshape(-1, resampled.layout.nb_channels))
+
+
+def _seconds(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame | None]:
+    """Pieces of a second, then None, which flushes the resampler.
+
+    A frame of Opus is 20 ms long: handling each by itself cost more than decoding it."""
+    fifo = av.AudioFifo()
+    for frame in frames:
+        if frame.sample_rate not in RATES:
+            raise _refused(f"The audio claims {frame.sample_rate} samples a second.")
+        frame.pts = None  # gaps in it are no concern of ours
+        fifo.write(frame)
+        while piece := fifo.read(frame.sample_rate):
+            yield piece
+    rest = fifo.read(0, partial=True)
+    if rest is not None:
+        yield rest
+    yield None
 
 
 def _frames(
     container: av.container.InputContainer, stream: av.AudioStream
-) -> Iterator[av.AudioFrame | None]:
-    """Frames, then None, which flushes the resampler.
-
-    Like players, pass over a damaged packet (trailing junk is common in MP3), but not over
+) -> Iterator[av.AudioFrame]:
+    """Like players, pass over a damaged packet (trailing junk is common in MP3), but not over
     many: half a transcript that looks whole is worse than an error."""
     damaged = 0
     for packets, packet in enumerate(container.demux(stream)):
@@ -83,7 +108,6 @@ def _frames(
             damaged += 1
             if damaged > 2 + packets // 20:
                 raise _refused("The audio is damaged in many places.") from error
-    yield None
 
 
 def _mono(channels: NDArray[Any]) -> Samples:

@@ -4,6 +4,7 @@ import io
 import mmap
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import av
@@ -162,3 +163,13 @@ def test_a_tiny_file_that_claims_millions_of_frames_gets_no_memory_for_them() ->
     command = [sys.executable, "-c", "\n".join(lines)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert int(done.stdout) < 128 * 1024  # kilobytes; without the limit it takes a gigabyte
+
+
+def test_a_long_recording_on_a_full_disk_is_refused_with_a_status_that_routers_retry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """/dev/full is a disk that is always full."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: Path("/dev/full").open("w+b"))
+    with pytest.raises(RequestRefused) as refused:
+        decode(io.BytesIO(silence(0.5)), 3_600.0)
+    assert (refused.value.status, refused.value.code) == (503, "disk_full")
