@@ -77,15 +77,19 @@ class Runner:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _work(self) -> None:
-        while True:
-            await self._until_ready()
-            self._wake.clear()
-            for work in await self._history.read(partial(store.waiting, self._node.settings.name)):
-                if not self._node.ready:
-                    break
-                await self._begin(work)
-            else:
-                await self._wake.wait()
+        """One file begun, or a wait until there is one."""
+        await self._until_ready()
+        self._wake.clear()
+        next_ones = partial(store.waiting, self._node.settings.name, AT_ONCE + 1)
+        waiting = [
+            work
+            for work in await self._history.read(next_ones)
+            if (work.batch_id, work.index) not in self._running
+        ]
+        if waiting:
+            await self._begin(waiting[0])
+        else:
+            await self._wake.wait()
 
     async def _until_ready(self) -> None:
         while not self._node.ready:  # noqa: ASYNC110 (a drain, a reload: many ways to change it)
@@ -93,13 +97,10 @@ class Runner:
 
     async def _begin(self, work: Work) -> None:
         """Returns when there is a place for the next one."""
-        key = (work.batch_id, work.index)
-        if key in self._running:
-            return
-        room = 1 if work.attempts else AT_ONCE
-        await self._until_fewer_than(room)
+        await self._until_fewer_than(1 if work.attempts else AT_ONCE)
         if not self._node.ready:
             return
+        key = (work.batch_id, work.index)
         self._running[key] = asyncio.create_task(self._one(work))
         self._running[key].add_done_callback(lambda _: self._ended(key))
         self._changed(work.batch_id)
@@ -113,6 +114,7 @@ class Runner:
 
     def _ended(self, key: tuple[str, int]) -> None:
         self._running.pop(key, None)
+        self._wake.set()
         self._changed(key[0])
 
     async def _one(self, work: Work) -> None:

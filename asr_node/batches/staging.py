@@ -60,7 +60,8 @@ def stage(folder: Path, uploads: Sequence[Upload]) -> tuple[tuple[StagedFile, ..
     Raises OSError, with nothing left behind."""
     digest = hashlib.sha256()
     try:
-        folder.mkdir(parents=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir()
         staged = []
         for index, upload in enumerate(uploads):
             stored = f"{index:05d}"  # never the sender's name: it could be any path

@@ -129,8 +129,8 @@ def newest(node: str, limit: int, connection: Connection) -> list[StoredBatch]:
     return [StoredBatch(batch, _files_of(batch["id"], connection)) for batch in found]
 
 
-def waiting(node: str, connection: Connection) -> list[Work]:
-    """What is queued, in order; first of all what may have ended a process before."""
+def waiting(node: str, limit: int, connection: Connection) -> list[Work]:
+    """The first that are queued; before all others what may have ended a process before."""
     query = (
         select(
             BATCH_FILES, BATCHES.c.language, BATCHES.c.itn, BATCHES.c.hotwords, BATCHES.c.parameters
@@ -143,6 +143,7 @@ def waiting(node: str, connection: Connection) -> list[Work]:
             BATCHES.c.id,
             BATCH_FILES.c.file_index,
         )
+        .limit(limit)
     )
     return [_work(row) for row in connection.execute(query).mappings()]
 

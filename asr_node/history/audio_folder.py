@@ -65,7 +65,7 @@ class AudioFolder:
     def _keep(self, name: str, write: Callable[[Path], None]) -> None:
         target = self._folder / name
         try:
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             write(target)
             with self._lock:
                 self._kept()[name] = target.stat().st_size

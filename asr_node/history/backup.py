@@ -25,9 +25,10 @@ def back_up(source: Path, folder: Path) -> Path:
     target = folder / f"{PREFIX}{datetime.now(UTC):{STAMP}}{SUFFIX}"
     unfinished = target.with_name(target.name + UNFINISHED)
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         for left in folder.glob(f"*{UNFINISHED}*"):  # by a node that was killed
             left.unlink()
+        unfinished.touch(mode=0o600)
         _copy(source, unfinished)
         _check(unfinished)
         _settle(unfinished, target)

@@ -70,6 +70,7 @@ def open_database(url: str | None, data_dir: Path) -> Database:
         _check(file)
     except Damaged as damaged:
         _set_aside(file, str(damaged))
+    file.touch(mode=0o600)  # transcripts are nobody else's; the journal takes its mode
     engine = _migrated(_sqlite(file))
     aside = tuple(path for path in sorted(data_dir.glob(f"{FILE}{DAMAGED}*")))
     return Database(engine, file, aside)
@@ -77,7 +78,8 @@ def open_database(url: str | None, data_dir: Path) -> Database:
 
 def is_damage(error: BaseException | None) -> bool:
     """Whether SQLite says that the file itself is wrong, and not its surroundings."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

