@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from asr_node.errors import StartRefused
-from asr_node.recognizers.model_folder import check_model_folder, local_folder
+from asr_node.recognizers.model_folder import (
+    check_model_folder,
+    check_whisper_folder,
+    local_folder,
+)
 
 CONFIG = """
 model: SenseVoiceSmall
@@ -107,3 +111,27 @@ def test_a_misspelt_path_is_not_sent_to_the_hub(
 def test_a_file_is_no_model_folder(folder: Path) -> None:
     with pytest.raises(StartRefused, match="not a folder"):
         local_folder(str(folder / "model.pt"))
+
+
+@pytest.fixture
+def whisper(tmp_path: Path) -> Path:
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        (tmp_path / name).write_text("{}")
+    return tmp_path
+
+
+def test_a_whole_whisper_folder_is_accepted(whisper: Path) -> None:
+    check_whisper_folder(whisper)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.json"])
+def test_a_missing_file_of_whisper_is_refused_by_name(whisper: Path, name: str) -> None:
+    """Without tokenizer.json faster-whisper would ask the network for one."""
+    (whisper / name).unlink()
+    with pytest.raises(StartRefused, match=name):
+        check_whisper_folder(whisper)
+
+
+def test_a_folder_of_funasr_is_no_whisper_folder(folder: Path) -> None:
+    with pytest.raises(StartRefused, match=r"model\.bin"):
+        check_whisper_folder(folder)
