@@ -194,7 +194,8 @@ class Node:
             recognition = await Recognizing(
                 self.scheduler, request, options, on_segment, device
             ).run()
-        self.metrics.recognized(samples.size / SAMPLE_RATE, recognition.seconds)
+        if priority is not Priority.PARTIAL:  # the same audio comes again
+            self.metrics.recognized(samples.size / SAMPLE_RATE, recognition.seconds)
         return recognition
 
     async def set_device(self, device: str) -> None:
