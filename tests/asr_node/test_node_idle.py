@@ -15,7 +15,7 @@ HEAD = (
     b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\n"
     b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n"
 )
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 1.0
 PATIENT = 60.0  # of the tests: for a fact that must come, however slow the machine
 
 

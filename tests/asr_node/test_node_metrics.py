@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from asr_node.operations.metrics import Gauges, Metrics
@@ -63,8 +64,14 @@ async def test_the_node_says_what_it_is_and_how_it_feels(running) -> None:
 async def test_what_is_in_flight_and_waits(running) -> None:
     recognizer = running.engine.recognizer
     recognizer.gate.clear()
-    files = {"file": ("clip.wav", CLIP)}
-    pending = [asyncio.create_task(running.client.post(PATH, files=files)) for _ in range(3)]
+
+    def post() -> asyncio.Task[httpx.Response]:
+        files = {"file": ("clip.wav", CLIP)}
+        return asyncio.create_task(running.client.post(PATH, files=files))
+
+    pending = [post()]
+    await running.until(recognizer.running.is_set)  # alone: what comes now must wait
+    pending += [post(), post()]
     await running.until(lambda: running.node.in_flight == 3)
     async with asyncio.timeout(20):
         while (found := await scraped(running))["asr_node_queue_length",] == 0:
