@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -169,7 +170,11 @@ def test_a_long_recording_on_a_full_disk_is_refused_with_a_status_that_routers_r
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """/dev/full is a disk that is always full."""
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: Path("/dev/full").open("w+b"))
+
+    def full(*_: object, **__: object) -> IO[bytes]:
+        return Path("/dev/full").open("w+b")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(RequestRefused) as refused:
         decode(io.BytesIO(silence(0.5)), 3_600.0)
     assert (refused.value.status, refused.value.code) == (503, "disk_full")
