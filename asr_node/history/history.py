@@ -72,6 +72,11 @@ class History:
         return self._writer.degraded is None
 
     @property
+    def waiting(self) -> int:
+        """Writes that are not committed yet."""
+        return self._writer.waiting
+
+    @property
     def lost(self) -> int:
         """Rows dropped since the start, because too many waited for a database."""
         return self._writer.lost

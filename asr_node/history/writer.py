@@ -23,10 +23,32 @@ MAX_WAITING: Final = 10_000  # rows held in memory while the disk takes none
 RETRY_SECONDS: Final = 2.0
 
 
+def _uncancellable() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     work: Callable[[Connection], Any]
-    future: Future[Any] = field(default_factory=Future)
+    ended: Future[Any] = field(default_factory=_uncancellable)  # committed, or wrong itself
+    tried: Future[None] = field(default_factory=_uncancellable)  # as above, or put off
+
+    def end(self, result: Any = None, error: Exception | None = None) -> None:
+        if error is None:
+            self.ended.set_result(result)
+        else:
+            self.ended.set_exception(error)
+        self.let_go(error)
+
+    def let_go(self, error: Exception | None = None) -> None:
+        if self.tried.done():
+            return
+        if error is None:
+            self.tried.set_result(None)
+        else:
+            self.tried.set_exception(error)
 
 
 class Writer:
@@ -47,15 +69,21 @@ class Writer:
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
+    @property
+    def waiting(self) -> int:
+        return len(self._jobs)
+
     def start(self) -> None:
         self._thread.start()
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
         """Ends once `work` is committed, with its result or its error."""
-        return self._add(_Job(work))
+        return self._add(_Job(work)).ended
 
-    def offer(self, work: Callable[[Connection], T]) -> Future[T] | None:
-        """As submit, but None where too many wait already: the job is dropped."""
+    def offer(self, work: Callable[[Connection], object]) -> Future[None] | None:
+        """Ends once `work` is committed, or put off, or with its own error.
+
+        None where too many wait already: the job is dropped."""
         with self._changed:
             full = len(self._jobs) >= MAX_WAITING or self._closing
             if full:
@@ -64,7 +92,7 @@ class Writer:
             if self.lost == 1:
                 event("history.rows_lost", level=logging.ERROR, reason=self.degraded)
             return None
-        return self._add(_Job(work))
+        return self._add(_Job(work)).tried
 
     def slow(self, reason: str) -> None:
         """Degraded until the next commit."""
@@ -80,12 +108,11 @@ class Writer:
         if self._jobs:
             event("history.rows_lost", level=logging.ERROR, rows=len(self._jobs))
 
-    def _add(self, job: _Job) -> Future[Any]:
-        job.future.set_running_or_notify_cancel()  # from now on nobody can cancel it
+    def _add(self, job: _Job) -> _Job:
         with self._changed:
             self._jobs.append(job)
             self._changed.notify()
-        return job.future
+        return job
 
     def _run(self) -> None:
         while self._work():
@@ -140,11 +167,11 @@ class Writer:
                     self._commit([job])
                 return
             self._finish(group)
-            group[0].future.set_exception(error)
+            group[0].end(error=error)
             return
         self._finish(group)
         for job, result in zip(group, results, strict=True):
-            job.future.set_result(result)
+            job.end(result)
 
     def _transaction(self, group: list[_Job]) -> list[Any]:
         with self._opened().engine.begin() as connection:
@@ -160,6 +187,8 @@ class Writer:
         self._mark(why(error))
         self.tried.set()
         with self._changed:
+            for job in self._jobs:
+                job.let_go()
             self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
             return not self._closing
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,3 +60,14 @@ async def until(reached: Callable[[], object]) -> None:
 
 async def cursors(history: History) -> list[int]:
     return [row["cursor"] for row in await history.page(0, 1_000)]
+
+
+@contextmanager
+def no_file_grows_past(size: int) -> Iterator[None]:
+    """What a full disk does to SQLite, without one: writes beyond `size` fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

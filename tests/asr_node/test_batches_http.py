@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.asr_node.history_bench import until
+from tests.asr_node.history_bench import no_file_grows_past, until
 from tests.asr_node.node_fakes import encoded, tone
 
 CLIP = encoded(tone(0.5))
@@ -164,12 +163,8 @@ async def test_a_disk_with_too_little_room_is_said_before_anything_is_kept(
 
 
 async def test_a_disk_that_fills_meanwhile_keeps_nothing_of_the_batch(running) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
-    try:
+    with no_file_grows_past(500_000):
         answer = await post(running, CLIP, encoded(tone(20.0)))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
     assert not list((running.node.settings.data_dir / "batches").glob("*"))
     await finished(running, await accepted(running, CLIP))

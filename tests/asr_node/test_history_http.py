@@ -7,12 +7,15 @@ import csv
 import io
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from asr_node.history.database import FILE
+from tests.asr_node.history_bench import entry, no_file_grows_past
 from tests.asr_node.node_fakes import encoded, tone
 
 CLIP = encoded(tone(1.0))
@@ -58,6 +61,52 @@ async def test_a_recognition_is_a_row_before_its_answer_leaves(running) -> None:
         "status": "done",
         "error": None,
     }
+
+
+async def test_an_answer_waits_for_its_row(running) -> None:
+    hangs, go = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        hangs.set()
+        go.wait(30)
+
+    hanging = asyncio.create_task(running.server.history.write(hang))
+    await running.until(hangs.is_set)
+    answer = asyncio.create_task(post(running))
+    await running.until(lambda: running.server.history.waiting == 2)
+    assert not answer.done()
+    assert (await running.client.get("/healthz")).status_code == 200
+    go.set()
+    assert (await answer).status_code == 200
+    await hanging
+
+
+async def test_recognition_goes_on_while_the_disk_is_full(running) -> None:
+    await post(running)
+    journal = running.node.settings.data_dir / f"{FILE}-wal"
+    with no_file_grows_past(journal.stat().st_size):
+        assert (await post(running)).status_code == 200
+        ready = await running.client.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+        assert "history" in ready.json()["degraded"]
+        batch = await running.client.post("/v1/batches", files={"files": ("a.wav", CLIP)})
+        assert (batch.status_code, batch.json()["error"]["code"]) == (503, "history_degraded")
+    await running.until(lambda: running.server.history.degraded is None)
+    assert len(await rows(running)) == 2
+    assert (await running.client.get("/readyz")).json()["degraded"] is None
+
+
+async def test_a_node_with_a_damaged_history_serves_and_says_so(start: Callable) -> None:
+    async with start() as running:
+        file = running.node.settings.data_dir / FILE
+        await running.until_ready()
+        await post(running)
+    file.write_bytes(b"garbage" * 1_000)
+    async with start() as running:
+        await running.until_ready()
+        assert (await post(running)).status_code == 200
+        assert "set aside" in (await running.client.get("/readyz")).json()["degraded"]
+        assert len(await rows(running)) == 1
 
 
 async def test_refused_audio_is_a_row_too(running) -> None:
@@ -156,7 +205,6 @@ async def test_excel_gets_its_byte_order_mark_on_request(running) -> None:
 async def test_an_export_is_made_a_page_at_a_time(running) -> None:
     """More rows than a page, and the export says them all once."""
     from asr_node.history.export import PAGE
-    from tests.asr_node.history_bench import entry
 
     await asyncio.gather(*(running.server.history.record(entry()) for _ in range(PAGE + 7)))
     exported = (await running.client.get("/v1/history/export?format=json")).json()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,20 +17,7 @@ from asr_node.history.backup import back_up
 from asr_node.history.database import FILE
 from asr_node.history.entry import new_id, now
 from asr_node.history.history import HistoryAway
-from tests.asr_node.history_bench import cursors, entry, opened, until
-
-LIMIT = resource.RLIMIT_FSIZE
-
-
-@contextmanager
-def no_file_grows_past(size: int) -> Iterator[None]:
-    """What a full disk does to SQLite, without one: writes beyond `size` fail."""
-    soft, hard = resource.getrlimit(LIMIT)
-    resource.setrlimit(LIMIT, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(LIMIT, (soft, hard))
+from tests.asr_node.history_bench import cursors, entry, no_file_grows_past, opened, until
 
 
 def test_ids_sort_by_the_time_they_were_made_and_never_repeat() -> None:
