@@ -15,7 +15,7 @@ from typing import IO, Final, Protocol
 
 from fastapi import Request, Response
 
-from asr_node.errors import Busy, RequestRefused
+from asr_node.errors import RequestRefused
 from asr_node.log import REQUEST_ID, event
 from asr_node.node import Node
 from asr_node.recognition import Priority
@@ -26,7 +26,8 @@ DROPPED: Final = "dropped"
 MOST: Final = 256
 MOST_BYTES: Final = 1024**3  # on disk, beyond the first megabyte of each
 AT_ONCE: Final = 8  # so that the model has something to batch
-BUSY_SECONDS: Final = 0.5  # live requests fill the line: look again then
+AGAIN_SECONDS: Final = 0.5
+TRY_AGAIN: Final = frozenset({429, 503})
 
 
 class Asked(Protocol):
@@ -130,16 +131,20 @@ class Shadows:
 
     async def _transcribe(self, shadow: _Shadow) -> None:
         try:
-            while True:
-                try:
-                    await self._transcriber.transcribe(
-                        shadow.recording, shadow.request_id, Priority.SHADOW
-                    )
-                    return
-                except Busy:
-                    await asyncio.sleep(BUSY_SECONDS)
-                    shadow.file.seek(0)
+            while not await self._tried(shadow):
+                await asyncio.sleep(AGAIN_SECONDS)
+                shadow.file.seek(0)
         except RequestRefused as error:
             event("shadow.refused", status=error.status, code=error.code)
         except Exception as error:
             event("shadow.failed", level=logging.ERROR, error=f"{type(error).__name__}: {error}")
+
+    async def _tried(self, shadow: _Shadow) -> bool:
+        """False where nothing was done, because of live requests or of a worker that starts."""
+        try:
+            await self._transcriber.transcribe(shadow.recording, shadow.request_id, Priority.SHADOW)
+        except RequestRefused as error:
+            if error.status not in TRY_AGAIN:
+                raise
+            return False
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 
 import httpx
@@ -26,7 +27,7 @@ async def rows(running) -> list[dict[str, object]]:
 
 
 async def until_rows(running, count: int) -> list[dict[str, object]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found := await rows(running)) < count:
             await asyncio.sleep(0.01)
     return found
@@ -95,6 +96,15 @@ async def test_shadows_never_fill_the_line(start: Callable) -> None:
         answer = await running.client.post(PATH, files={"file": ("a.wav", CLIP)})
         assert answer.status_code in {200, 429}
         await until_rows(running, 12)
+
+
+async def test_a_shadow_outlives_the_worker(running) -> None:
+    """Its audio ends a worker twice: then it is known, and a failed row."""
+    running.engine.recognizer.deadly = {16_000: signal.SIGKILL}
+    assert (await shadow(running)).headers["x-asr-shadow"] == "accepted"
+    (row,) = await until_rows(running, 1)
+    assert row["status"] == "failed"
+    await running.until_ready()
 
 
 @pytest.mark.parametrize(("field", "value"), [("language", "fr"), ("no_such_field", "1")])
