@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from asr_node.audio import decode
 from asr_node.options import parser
+from asr_node.recognizer import SAMPLE_RATE, Samples
 from tests.asr_node.test_node_real import until
 from tests.docs.test_docs import ROOT, blocks, text_of, uses_of, without_comments
 
@@ -51,9 +55,22 @@ def curls() -> list[str]:
     return [line for line in lines if line.startswith("curl ")]
 
 
-@contextmanager
-def started(folder: Path) -> Iterator[int]:
-    """A node as the page starts it, on a port of its own."""
+@dataclass(frozen=True)
+class Here:
+    """A node as the page starts it, on a port and in a folder of its own."""
+
+    port: int
+    folder: Path
+
+    def adapted(self, example: str) -> str:
+        here = example.replace("127.0.0.1:8100", f"127.0.0.1:{self.port}")
+        here = here.replace(".asr-rollout/nodes/local/", f"{self.folder}/data/")
+        return here.replace("-o history.", f"-o {self.folder}/history.")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    folder = tmp_path_factory.mktemp("node-page")
     command = [sys.executable, "-m", "asr_node", "--model", "models/demo-v2", "--port", "0"]
     command += ["--data-dir", str(folder / "data")]
     with (folder / "log").open("wb") as log:
@@ -62,28 +79,47 @@ def started(folder: Path) -> Iterator[int]:
         until(lambda: "node.listening" in (folder / "log").read_text(), process)
         listening = re.search(r'"port": (\d+)', (folder / "log").read_text())
         assert listening is not None
-        port = int(listening[1])
-        ready = f"http://127.0.0.1:{port}/readyz"
+        ready = f"http://127.0.0.1:{listening[1]}/readyz"
         until(lambda: httpx.get(ready).status_code == 200, process)
-        yield port
+        yield Here(int(listening[1]), folder)
     finally:
         process.terminate()
         process.wait(60)
 
 
+def output_of(command: list[str], folder: Path = ROOT) -> str:
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
 @pytest.mark.model
 @pytest.mark.timeout(600)
-def test_every_curl_example_works(tmp_path: Path) -> None:
+def test_every_curl_example_works(here: Here) -> None:
     assert len(curls()) > 15
-    with started(tmp_path) as port:
-        for line in curls():
-            here = line.replace("127.0.0.1:8100", f"127.0.0.1:{port}")
-            here = here.replace(".asr-rollout/nodes/local/", f"{tmp_path}/data/")
-            here = re.sub(r"-o history\.", f"-o {tmp_path}/history.", here)
-            here = here.replace("curl ", "curl --silent --show-error --fail-with-body ")
-            shell = ["bash", "-c", here]
-            done = subprocess.run(
-                shell, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-            )
-            assert done.returncode == 0, (line, done.stdout, done.stderr)
-    assert (tmp_path / "history.csv").stat().st_size > 500
+    for line in curls():
+        strict = line.replace("curl ", "curl --silent --show-error --fail-with-body ")
+        output_of(["bash", "-c", here.adapted(strict)])
+    assert (here.folder / "history.csv").stat().st_size > 500
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+def test_the_python_examples_print_what_was_said(here: Here) -> None:
+    clip = "eval_sets/service/audio/service-0000.ogg"
+    with (ROOT / clip).open("rb") as file:
+        write_wav(here.folder / "clip.wav", decode(file, 60.0))
+    openai, stream = blocks(text_of(PAGES[0]), "python")
+    assert "6077" in output_of([sys.executable, "-c", here.adapted(openai)])
+    said = output_of([sys.executable, "-c", here.adapted(stream)], here.folder)
+    assert "6077" in said.splitlines()[-1]
+
+
+def write_wav(path: Path, samples: Samples) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((samples * 32_767).astype(np.int16).tobytes())
