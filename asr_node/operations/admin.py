@@ -36,14 +36,14 @@ async def clear_cache(request: Request) -> Response:
     return _done(request, "cache_clear")
 
 
-@router.post("/unload", summary="End the model's processes; not ready until a reload")
+@router.post("/unload", summary="Give back the model's memory; not ready until a reload")
 async def unload(request: Request) -> Response:
     node: Node = request.app.state.node
     await node.unload()
     return _done(request, "unload")
 
 
-@router.post("/reload", summary="Start the model anew")
+@router.post("/reload", summary="Load the model anew, on the device where it is")
 async def reload(request: Request) -> Response:
     node: Node = request.app.state.node
     await node.reload()
