@@ -18,6 +18,7 @@ from asr_node.worker.frames import receive, send
 from asr_node.worker.operations import Operations
 
 PR_SET_PDEATHSIG: Final = 1
+NICENESS: Final = 5  # where cores are few, the node must answer probes while its workers compute
 AS_THEY_ARE: Final = (LoadFailed, ModelFailed, OutOfMemory, StartRefused)
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     """Until the node closes the connection, or has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and a group's SIGTERM are for the node,
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which lets its workers finish
+    os.nice(NICENESS)
     faulthandler.enable()
     log.configure()
     descriptor, parent = (int(argument) for argument in sys.argv[1:])
