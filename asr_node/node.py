@@ -20,7 +20,7 @@ from asr_node.recognition import Priority, Recognition, Segment
 from asr_node.recognizer import SAMPLE_RATE, Capabilities, DecodeOptions, Samples
 from asr_node.recognizers import make_engine
 from asr_node.recognizing import Recognizing
-from asr_node.scheduler import Request, Scheduler
+from asr_node.scheduler import Operation, Request, Scheduler
 from asr_node.settings import Settings
 from asr_node.worker.poison import ENOUGH, Poison
 from asr_node.worker.pool import Pool, WorkerStats
@@ -197,6 +197,17 @@ class Node:
         if priority is not Priority.PARTIAL:  # the same audio comes again
             self.metrics.recognized(samples.size / SAMPLE_RATE, recognition.seconds)
         return recognition
+
+    async def speech(self, samples: Samples, request_id: str) -> list[tuple[int, int]]:
+        """Where somebody speaks, in half a minute at most; for streams. Raises RequestRefused."""
+        self._check_accepts()
+        request = Request(request_id, samples, Priority.PARTIAL)
+        options = DecodeOptions(self.settings.language, self.settings.itn)
+        with self.scheduler.entered(request):
+            spans: list[tuple[int, int]] = await self.scheduler.run(
+                request, Operation.SPEECH, samples, options
+            )
+        return spans
 
     async def set_device(self, device: str) -> None:
         """Between two batches; what waits is kept. Raises RequestRefused: all is as before."""

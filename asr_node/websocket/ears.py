@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, Protocol
 
@@ -17,13 +17,14 @@ from asr_node.websocket.agreement import Agreement
 from asr_node.websocket.control import PCM, POLICY, TOO_BIG, Mode, Setup
 from asr_node.websocket.pcm import BYTES, Pcm, check_whole_samples
 from asr_node.websocket.results import Message, Results
-from asr_node.websocket.utterances import Utterances
+from asr_node.websocket.utterances import MARGIN_SECONDS, PAUSE_SECONDS, Utterances
 
 IN_MEMORY: Final = 4 * 1024 * 1024  # bytes of a file; more goes to disk
 WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 RETRY_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 30.0  # with a full queue, or with a worker that starts again
 LONGEST_ID: Final = 110  # with a number behind it, it is still a request id
+UNSURE_SAMPLES: Final = 5 * SAMPLE_RATE  # speech without a pause, or noise?
 GROWTH: Final = 8  # of a long utterance, interim results come after each eighth more of it
 
 Say = Callable[[Message], Awaitable[None]]
@@ -157,7 +158,10 @@ class LiveEar:
     """Recognizes each utterance at the pause behind it, and meanwhile what there is of it.
 
     One decoding at a time: interim ones are made of what is there when the last has ended, at
-    a lower priority than anybody's request, and are dropped when the utterance ends first."""
+    a lower priority than anybody's request, and are dropped when the utterance ends first.
+
+    In noise no energy tells a pause; so a long utterance is first listened to by the model that
+    finds speech, which is cheap, but not so cheap that it could hear every piece."""
 
     def __init__(self, talk: Conversation, setup: Setup, options: DecodeOptions) -> None:
         self.failure: RequestRefused | None = None
@@ -169,6 +173,7 @@ class LiveEar:
         self._agreement = Agreement()
         self._interim: asyncio.Task[None] | None = None
         self._interim_due = 0.0  # seconds of the utterance
+        self._pause: float | None = None  # likewise; negative: nobody spoke
         self._heard_seconds = 0.0
         self._said = ""
 
@@ -205,7 +210,17 @@ class LiveEar:
         for start, utterance in self._utterances.hear(samples):
             await self._drop_interim()
             await self._finished(start, utterance, is_final=False)
+        if self._pause is not None:
+            await self._end_at_pause(self._pause)
         self._begin_interim()
+
+    async def _end_at_pause(self, pause: float) -> None:
+        await self._drop_interim()
+        if pause < 0:
+            self._utterances.forget()
+            self._agreement, self._interim_due = Agreement(), 0.0
+        elif (ended := self._utterances.end_at(pause)) is not None:
+            await self._finished(*ended, is_final=False)
 
     async def _finished(self, start: float, utterance: Samples, *, is_final: bool) -> None:
         talk, setup, request_id = self._talk, self._setup, self._talk.next_id()
@@ -249,11 +264,14 @@ class LiveEar:
         self._interim = asyncio.create_task(self._tell(self._utterances.so_far()))
 
     async def _tell(self, samples: Samples) -> None:
-        talk = self._talk
+        talk, node = self._talk, self._talk.transcriber.node
         try:
-            heard = await talk.transcriber.node.recognize(
-                samples, self._options, talk.interim_id, Priority.PARTIAL
-            )
+            if samples.size > UNSURE_SAMPLES:
+                spans = await node.speech(samples, talk.interim_id)
+                self._pause = last_pause(spans, samples.size)
+                if self._pause is not None:
+                    return
+            heard = await node.recognize(samples, self._options, talk.interim_id, Priority.PARTIAL)
         except RequestRefused:  # the next one, or the final one, will do
             return
         first = self._agreement.silent
@@ -268,4 +286,13 @@ class LiveEar:
         await asyncio.wait({self._interim})
         if not self._interim.cancelled():
             self._interim.exception()  # seen: the client has gone, as the next message will tell
-        self._interim = None
+        self._interim = self._pause = None
+
+
+def last_pause(spans: Sequence[tuple[int, int]], size: int) -> float | None:
+    """Where to end an utterance of `size` samples after whose last speech there is a pause, in
+    seconds; negative where nobody speaks, None where somebody still does."""
+    if not spans:
+        return -1.0
+    quiet = (size - spans[-1][1]) / SAMPLE_RATE
+    return spans[-1][1] / SAMPLE_RATE + MARGIN_SECONDS if quiet >= PAUSE_SECONDS else None

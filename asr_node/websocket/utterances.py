@@ -17,7 +17,9 @@ from asr_node.recognizer import SAMPLE_RATE, Samples
 FRAME: Final = SAMPLE_RATE // 50  # 20 ms
 PAUSE_FRAMES: Final = 40  # 0.8 s, FunASR's max_end_silence_time
 SPEECH_FRAMES: Final = 3  # shorter is a click
+PAUSE_SECONDS: Final = PAUSE_FRAMES / 50
 MARGIN_FRAMES: Final = 15  # kept before and after the speech
+MARGIN_SECONDS: Final = MARGIN_FRAMES / 50
 LONGEST_SECONDS: Final = 30
 LONGEST_FRAMES: Final = LONGEST_SECONDS * 50
 CUT_FRAMES: Final = 250  # in the last 5 s of a longest utterance lies the place to cut
@@ -66,6 +68,15 @@ class Utterances:
             elif len(self._frames) >= LONGEST_FRAMES:
                 ended.append(self._take(self._quietest_place(), speaking_on=True))
         return [utterance for utterance in ended if utterance is not None]
+
+    def end_at(self, place: float) -> tuple[float, Samples] | None:
+        """Somebody with better ears found a pause, so many seconds into the utterance."""
+        return self._take(int(place * SAMPLE_RATE) // FRAME, speaking_on=True)
+
+    def forget(self) -> None:
+        """Somebody with better ears heard nobody speak."""
+        self._loud = 0
+        self._drop(max(0, len(self._frames) - MARGIN_FRAMES))
 
     def end(self) -> tuple[float, Samples] | None:
         """What is left at the end of the stream, if somebody spoke."""

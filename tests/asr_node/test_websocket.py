@@ -149,16 +149,29 @@ async def test_a_pause_ends_an_utterance(running: Running) -> None:
 async def test_interim_results_come_while_somebody_speaks(running: Running) -> None:
     async with client(running) as talk:
         await talk.say({"mode": "2pass", "chunk_size": [5, 10, 5]})
-        pieces = asyncio.create_task(speak(talk))
+        pieces = asyncio.create_task(repeat(talk, pcm(0.2)))
         answer = await talk.hear()
         pieces.cancel()
     assert (answer["mode"], answer["text"], answer["is_final"]) == ("2pass-online", TEXT, False)
 
 
-async def speak(talk: Client) -> None:
+async def test_in_noise_the_model_that_finds_speech_finds_the_pause(running: Running) -> None:
+    noise = (np.resize([300, -300], 16_000)).astype("<i2").tobytes()  # as loud as quiet speech
+    async with client(running) as talk:
+        await talk.say({"mode": "2pass"}, pcm(3.0))
+        noises = asyncio.create_task(repeat(talk, noise))
+        answer = await talk.hear()
+        while answer["mode"] != "2pass-offline":
+            answer = await talk.hear()
+        noises.cancel()
+    assert answer["is_final"] is False
+    assert (await rows(running))[0]["duration_seconds"] == pytest.approx(3.3, abs=0.1)
+
+
+async def repeat(talk: Client, piece: bytes) -> None:
     """Until cancelled, faster than life."""
     while True:
-        await talk.say(pcm(0.2))
+        await talk.say(piece)
         await asyncio.sleep(0.05)
 
 
@@ -166,7 +179,7 @@ async def test_online_texts_follow_each_other(running: Running) -> None:
     async with client(running) as talk:
         await talk.say({"mode": "online"})
         for _ in range(2):
-            pieces = asyncio.create_task(speak(talk))
+            pieces = asyncio.create_task(repeat(talk, pcm(0.2)))
             first = await talk.hear()
             pieces.cancel()
             await talk.say(silence(1.5))

@@ -81,11 +81,15 @@ async def test_a_file_above_the_limit_closes_the_stream(start: Start) -> None:
             assert await close_code(talk) == 1009
 
 
+async def sent_and_answered(talk: Client, message: bytes) -> None:
+    await talk.say(FILE, message)
+    await talk.hear()
+
+
 async def test_a_message_above_the_limit_closes_the_stream(running: Running) -> None:
-    with pytest.raises(ConnectionClosed) as closed:
-        async with client(running) as talk:
-            await talk.say(FILE, bytes(17 * 1024 * 1024))
-            await talk.hear()
+    async with client(running) as talk:
+        with pytest.raises(ConnectionClosed) as closed:
+            await sent_and_answered(talk, bytes(17 * 1024 * 1024))
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
 

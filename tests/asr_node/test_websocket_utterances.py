@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from asr_node.recognizer import SAMPLE_RATE, Samples
+from asr_node.websocket.ears import last_pause
 from asr_node.websocket.utterances import LONGEST_SECONDS, Utterances
 
 RANDOM = np.random.default_rng(7)
@@ -96,3 +97,36 @@ def test_the_size_of_the_pieces_changes_nothing() -> None:
     for one, other in pairwise((by_sixty, by_ten, at_once)):
         assert [start for start, _ in one] == [start for start, _ in other]
         assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spans", "pause"),
+    [
+        ([], -1.0),  # nobody speaks
+        ([(0, 16_000)], 1.3),
+        ([(0, 16_000), (32_000, 90_000)], None),  # somebody still does
+    ],
+)
+def test_better_ears_tell_where_the_speech_ended(
+    spans: list[tuple[int, int]], pause: float | None
+) -> None:
+    assert last_pause(spans, 6 * SAMPLE_RATE) == pause
+
+
+def test_what_follows_a_pause_that_others_found_is_the_next_utterance() -> None:
+    utterances = Utterances()
+    utterances.hear(speech(6))
+    ended = utterances.end_at(4.0)
+    rest = utterances.end()
+    assert ended is not None
+    assert rest is not None
+    assert seconds([ended, rest]) == pytest.approx([4.0, 2.0], abs=0.03)
+    assert rest[0] == pytest.approx(4.0)
+
+
+def test_what_others_heard_no_speech_in_is_forgotten() -> None:
+    utterances = Utterances()
+    utterances.hear(noise(6, -30))
+    utterances.forget()
+    assert not utterances.speaking
+    assert utterances.end() is None
