@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, delete, exc, func, insert, select
 from asr_node.errors import RequestRefused
 from asr_node.history.database import Database, open_database, why
 from asr_node.history.entry import Entry, now
-from asr_node.history.tables import HISTORY
+from asr_node.history.tables import HISTORY, next_cursor
 from asr_node.history.writer import Writer
 from asr_node.log import event
 from asr_node.settings import Settings
@@ -176,9 +176,9 @@ class History:
 
 
 def _insert(entry: Entry, connection: Connection) -> int:
-    added = connection.execute(insert(HISTORY).values(entry.columns()))
-    assert added.inserted_primary_key is not None
-    return int(added.inserted_primary_key[0])
+    cursor = next_cursor(connection)
+    connection.execute(insert(HISTORY).values(cursor=cursor, **entry.columns()))
+    return cursor
 
 
 def _rows(query: Select[Any], connection: Connection) -> list[Row]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    func,
     insert,
     inspect,
     select,
@@ -51,8 +52,13 @@ METADATA: Final = MetaData()
 HISTORY: Final = Table(
     "history",
     METADATA,
-    # SQLite counts only in a column of type INTEGER, which has 64 bits there.
-    Column("cursor", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    # INTEGER, which has 64 bits there, is SQLite's own row number and needs no index.
+    Column(
+        "cursor",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("id", String, nullable=False, unique=True),
     Column("request_id", String, nullable=False, index=True),
     Column("node", String, nullable=False),
@@ -72,7 +78,6 @@ HISTORY: Final = Table(
     Column("status", String, nullable=False),
     Column("error", String),
     Index("history_node_cursor", "node", "cursor"),
-    sqlite_autoincrement=True,  # a cursor is never given twice, even after rows were removed
 )
 
 BATCHES: Final = Table(
@@ -116,7 +121,6 @@ class NewerSchema(Exception):
 
 def _first(connection: Connection) -> None:
     METADATA.create_all(connection, [HISTORY, BATCHES, BATCH_FILES])
-    _begin_cursors(connection)
 
 
 # Each brings a database from the version of its index to the next; never edit one that was
@@ -139,25 +143,22 @@ def migrate(connection: Connection) -> None:
         )
     for step in MIGRATIONS[version:]:
         step(connection)
-    connection.execute(update(SCHEMA_VERSION).values(version=len(MIGRATIONS)))
+    if version < len(MIGRATIONS):
+        connection.execute(update(SCHEMA_VERSION).values(version=len(MIGRATIONS)))
 
 
 def lock_writers(connection: Connection) -> None:
-    """Until the transaction ends. PostgreSQL hands out cursors before it commits: without the
-    lock a reader could see cursor 8 first, and never 7."""
+    """Until the transaction ends. Without the lock two nodes on one PostgreSQL could commit in
+    another order than that of their cursors: a reader would see 8 first, and never 7."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(7310574932187431)"))
 
 
-def _begin_cursors(connection: Connection) -> None:
-    """At the milliseconds since 1970: where a damaged database was set aside, the new one
-    goes on above it, and who reads on from an old cursor misses nothing."""
-    begin = time.time_ns() // 1_000_000
-    if connection.dialect.name == "sqlite":
-        connection.execute(
-            text("INSERT INTO sqlite_sequence (name, seq) VALUES ('history', :seq)"), {"seq": begin}
-        )
-    else:
-        connection.execute(
-            text("SELECT setval(pg_get_serial_sequence('history', 'cursor'), :seq)"), {"seq": begin}
-        )
+def next_cursor(connection: Connection) -> int:
+    """The milliseconds since 1970, or one more than the last where that is greater.
+
+    So cursors go on rising where a damaged database was set aside, a backup was put back or
+    the newest rows were removed: who reads on from an old cursor misses nothing. The caller is
+    the only writer (lock_writers)."""
+    last = connection.execute(select(func.max(HISTORY.c.cursor))).scalar() or 0
+    return max(int(last) + 1, time.time_ns() // 1_000_000)

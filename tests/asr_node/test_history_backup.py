@@ -46,6 +46,23 @@ async def test_a_damaged_source_makes_no_backup(tmp_path: Path) -> None:
     assert list((tmp_path / "backups").iterdir()) == []
 
 
+async def test_rows_after_a_backup_was_put_back_have_higher_cursors_than_all_before(
+    tmp_path: Path,
+) -> None:
+    """Who had read on past the backup would otherwise miss them."""
+    async with opened(tmp_path) as history:
+        await history.record(entry())
+        backup = back_up(tmp_path / "data" / FILE, tmp_path / "backups")
+        for _ in range(10):
+            await history.record(entry())
+        last = (await cursors(history))[-1]
+    backup.rename(tmp_path / "data" / FILE)
+    async with opened(tmp_path) as history:
+        assert len(await cursors(history)) == 1
+        await history.record(entry())
+        assert (await cursors(history))[-1] > last
+
+
 def test_the_newest_backups_are_kept_and_files_of_others_too(tmp_path: Path) -> None:
     for day in range(1, 10):
         (tmp_path / f"history-2026110{day}T000000Z.sqlite3").touch()
