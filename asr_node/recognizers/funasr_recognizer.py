@@ -9,6 +9,7 @@ silences before it comes here.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -40,6 +41,7 @@ from asr_node.settings import Settings
 SENSEVOICE_LANGUAGES: Final = frozenset(CLASSES[SENSEVOICE].languages)
 GIVEN_PER_CALL: Final = frozenset({"cache", "data_in", "data_lengths", "input", "key"})
 SHORTEST: Final = SAMPLE_RATE // 10  # shorter audio is padded: a frame must fit
+KERNELS_KEPT: Final = "16"  # of 1024: oneDNN keeps one for each shape, and memory would grow
 TAG: Final = re.compile(r"<\|([^|]*)\|>")
 CJK: Final = r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
 GAP: Final = re.compile(rf"(?<={CJK})\s+(?={CJK})")
@@ -61,6 +63,8 @@ class FunASREngine:
         }
 
     def load(self, folders: Mapping[str, Path], device: str) -> FunASRRecognizer:
+        for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+            os.environ.setdefault(name, KERNELS_KEPT)  # read at the first inference
         printed = StringIO()
         try:
             with redirect_stdout(printed):
