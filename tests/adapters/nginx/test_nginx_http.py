@@ -98,8 +98,9 @@ async def test_a_body_of_unknown_length_is_limited_too(one_node: Bench) -> None:
     assert one_node.node("v1-1").requests == []
 
 
+@pytest.mark.parametrize("path", ["/", "/ws"])
 @pytest.mark.parametrize("percent", [0, 100])
-async def test_websockets_pass_through_either_pool(bench: Bench, percent: int) -> None:
+async def test_websockets_pass_through_either_pool(bench: Bench, percent: int, path: str) -> None:
     async def echo(connection: websockets.ServerConnection) -> None:
         async for message in connection:
             await connection.send(message)
@@ -110,11 +111,31 @@ async def test_websockets_pass_through_either_pool(bench: Bench, percent: int) -
             Group(name, (Endpoint(f"{name}-1", f"127.0.0.1:{port}"),)) for name in ("v1", "v2")
         )
         await bench.router.start(Membership(groups), Routing("v1", "v2", percent))
-        url = bench.settings.url.replace("http", "ws") + "/v1/stream"
+        url = bench.settings.url.replace("http", "ws") + path
         async with websockets.connect(url) as client:
             for message in ("words", b"audio"):
                 await client.send(message)
                 assert await client.recv() == message
+
+
+async def test_a_stream_that_one_node_has_no_room_for_reaches_another(bench: Bench) -> None:
+    async def echo(connection: websockets.ServerConnection) -> None:
+        await connection.send(await connection.recv())
+
+    def full(connection: websockets.ServerConnection, _: websockets.Request) -> websockets.Response:
+        return connection.respond(503, "full")
+
+    async with (
+        websockets.serve(echo, "127.0.0.1", 0, process_request=full) as without_room,
+        websockets.serve(echo, "127.0.0.1", 0) as with_room,
+    ):
+        ports = [next(iter(s.sockets)).getsockname()[1] for s in (without_room, with_room)]
+        nodes = tuple(Endpoint(f"v1-{port}", f"127.0.0.1:{port}") for port in ports)
+        await bench.router.start(Membership((Group("v1", nodes),)), Routing("v1"))
+        for _ in range(4):
+            async with websockets.connect(bench.settings.url.replace("http", "ws")) as client:
+                await client.send("words")
+                assert await client.recv() == "words"
 
 
 async def test_health_tells_the_truth_about_the_pools(bench: Bench) -> None:
