@@ -68,7 +68,7 @@ async def read_form(request: Request) -> FormData:
             "This node's disk has no room for the upload; nothing of it was kept. Ask another "
             "node, or send less than a megabyte.",
             status=503,
-            code="insufficient_storage",
+            code="disk_full",
         ) from error
 
 

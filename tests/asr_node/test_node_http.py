@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import IO
 
 import httpx
 import openai
@@ -266,3 +269,17 @@ async def test_a_client_that_leaves_frees_its_place_in_the_line(running) -> None
     assert (await first).status_code == 200
     assert [size for size, _ in recognizer.heard] == [16_000]
     await running.until(lambda: running.node.in_flight == 0)
+
+
+async def test_an_upload_that_finds_no_room_on_the_disk_is_for_another_node(
+    running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/full is a disk that is always full. Short recordings need none."""
+
+    def full(*_: object, **__: object) -> IO[bytes]:
+        return Path("/dev/full").open("w+b", buffering=0)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    answer = await post(running.client, encoded(tone(40.0)))
+    assert refused(answer, 503)["code"] == "disk_full"
+    assert (await post(running.client)).status_code == 200
