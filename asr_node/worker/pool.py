@@ -86,7 +86,7 @@ class Pool:
     async def load(self, device: str | None) -> None:
         """On `device`, or each where it is. One after the other: the others serve meanwhile."""
         for slot in self._slots:
-            await slot.load(device or slot.device)
+            await slot.load(device)
 
     async def unload(self) -> None:
         for slot in self._slots:

@@ -12,7 +12,7 @@ import psutil
 
 from asr_node.errors import ModelFailed, NodeError, OutOfMemory, WorkerEnded
 from asr_node.log import event
-from asr_node.scheduler import Item, Operation, Scheduler, not_ready
+from asr_node.scheduler import Item, Operation, Scheduler
 from asr_node.settings import Settings
 from asr_node.worker.launch import Launcher, Running
 from asr_node.worker.operations import Heard
@@ -34,7 +34,7 @@ class Slot:
         results: Results,
         on_stuck: Callable[[], None],
     ) -> None:
-        """`on_stuck` hears that a worker could not be started again."""
+        """`on_stuck` hears when nothing but its operator may help this slot on."""
         self._settings = settings
         self._launcher = launcher
         self._scheduler = scheduler
@@ -74,16 +74,18 @@ class Slot:
         if self.running is not None:
             await self.running.process.end()
 
-    async def load(self, device: str) -> None:
-        """Between two batches; what waits goes on waiting. Raises LoadFailed or OutOfMemory, and
-        the model stays as it was; or WorkerEnded."""
+    async def load(self, device: str | None) -> None:
+        """On `device`, or where it is. Between two batches; what waits goes on waiting.
+
+        Raises LoadFailed or OutOfMemory, and the model stays as it was; or WorkerEnded."""
         async with self._turn:
             if self.running is None:
-                self.device = device  # the next attempt to start takes it
+                self.device = device or self.device  # the next attempt to start takes it
             else:
-                await self._load(self.running, device)
-                self.degraded = None
+                await self._load(self.running, device or self.device)
                 self._become(READY)
+            if device is not None:  # chosen, so no longer a lesser one
+                self.degraded = None
             self._changed.set()
 
     async def unload(self) -> None:
@@ -191,7 +193,7 @@ class Slot:
         if policy == "fail":
             self._become(f"{why}; POST /admin/device or /admin/reload makes it serve again")
             self._results.out_of_memory(batch, why)
-            self._scheduler.fail_all(not_ready(self.state))
+            self._on_stuck()
             return
         self._results.again(batch)
         if policy == "ask":
@@ -204,7 +206,7 @@ class Slot:
             self._ended(running, str(error), [])
         except NodeError as error:
             self._become(f"{why}, and the CPU cannot take over: {error}")
-            self._scheduler.fail_all(not_ready(self.state))
+            self._on_stuck()
             return
         self._degrade(why)
         if self.running is not None:
@@ -257,6 +259,8 @@ class Slot:
 
     def _is_due(self, running: Running) -> bool:
         if self._recycling is not None and not self._recycling.done():
+            return False
+        if running.utterances == 0:
             return False
         after, limit = self._settings.recycle_after, self._settings.recycle_memory_mb
         if after and running.utterances >= after:

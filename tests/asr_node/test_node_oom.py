@@ -68,8 +68,9 @@ async def test_an_operator_brings_it_back_to_the_gpu(start: Callable) -> None:
         await running.until_ready()
         running.engine.recognizer.short_of_memory = 1
         assert (await post(running.client)).status_code == 200
-        assert running.node.degraded
         running.engine.recognizer.short_of_memory = None
+        await running.node.reload()
+        assert running.node.degraded  # it is still where it is
         await running.node.set_device("cuda:0")
         readiness = (await running.client.get("/readyz")).json()
         assert (readiness["ready"], readiness["degraded"]) == (True, None)
