@@ -89,10 +89,12 @@ def unavailable(reason: str) -> None:
     pytest.skip(reason)
 
 
-def drive(name: str, node: NodeProcess, mode: str, clip: Path) -> Any:
+def drive(name: str, node: NodeProcess, mode: str, clips: list[tuple[Path, str]]) -> list[Any]:
     script = CLIENTS / f"drive_{name.replace('-', '_')}.py"
     url = node.url.replace("http", "ws")
-    return json.loads(run(environment(name), str(script), url, mode, str(clip)))
+    paths = [clip for clip, _ in clips]
+    heard: list[Any] = json.loads(run(environment(name), script, url, mode, *paths))
+    return heard
 
 
 def run(*command: str | Path, folder: Path | None = None) -> str:
@@ -117,7 +119,7 @@ def bound(mode: str) -> float:
 def test_funasr_python_hears_what_is_said(
     node: NodeProcess, clips: list[tuple[Path, str]], mode: str
 ) -> None:
-    heard = [drive("funasr-python", node, mode, clip) for clip, _ in clips]
+    heard = drive("funasr-python", node, mode, clips)
     assert [answer["errors"] for answer in heard] == [[]] * len(clips)
     assert error_rate([whole(answer["texts"], mode) for answer in heard], clips) < bound(mode)
 
@@ -134,7 +136,7 @@ def whole(texts: list[str], mode: str) -> str:
 def test_funasr_client_hears_what_is_said(
     node: NodeProcess, clips: list[tuple[Path, str]], mode: str
 ) -> None:
-    heard = [drive("funasr-client", node, mode, clip) for clip, _ in clips]
+    heard = drive("funasr-client", node, mode, clips)
     assert all(messages[-1]["is_final"] for messages in heard)
     assert error_rate([final_text(messages, mode) for messages in heard], clips) < bound(mode)
 
@@ -142,7 +144,7 @@ def test_funasr_client_hears_what_is_said(
 def test_funasr_client_reads_the_times_of_characters(
     node: NodeProcess, clips: list[tuple[Path, str]]
 ) -> None:
-    messages = drive("funasr-client", node, "2pass", clips[0][0])
+    messages = drive("funasr-client", node, "2pass", clips[:1])[0]
     times = [pair for message in messages for pair in message.get("timestamp", [])]
     assert times
     assert times == sorted(times)

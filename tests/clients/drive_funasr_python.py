@@ -1,4 +1,4 @@
-"""funasr-python, as its README uses it: URL MODE FILE; prints what it heard as JSON."""
+"""funasr-python, as its README uses it: URL MODE FILE …; prints what it heard as JSON."""
 
 from __future__ import annotations
 
@@ -31,14 +31,18 @@ class Heard(AsyncRecognitionCallback):
         pass
 
 
-async def main(url: str, mode: str, path: str) -> None:
+async def hear(url: str, mode: str, path: str) -> dict[str, list[str]]:
     heard = Heard()
     client = AsyncFunASRClient(server_url=url, mode=RecognitionMode(mode), log_level="WARNING")
     try:
-        final = await client.recognize_file(path, heard)
+        await client.recognize_file(path, heard)
     finally:
         await client.close()
-    print(json.dumps({"final": final.text, "texts": heard.texts, "errors": heard.errors}))
+    return {"texts": heard.texts, "errors": heard.errors}
+
+
+async def main(url: str, mode: str, *paths: str) -> None:
+    print(json.dumps([await hear(url, mode, path) for path in paths]))
 
 
 asyncio.run(main(*sys.argv[1:]))
