@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -46,7 +46,7 @@ class Entry:
     error: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        return {name: _storable(value) for name, value in asdict(self).items()}
+        return {item.name: _storable(getattr(self, item.name)) for item in fields(self)}
 
 
 def new_id() -> str:

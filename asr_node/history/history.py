@@ -26,6 +26,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS: Final = 5.0  # an answer waits so long for its row, then goes without
 CLOSE_SECONDS: Final = 5.0
 READERS: Final = 4
+INSERT: Final = insert(HISTORY)  # built once: building costs more than executing
 REMOVED_AT_ONCE: Final = 1_000  # a long delete would hold up the rows of answers
 
 Row = dict[str, Any]
@@ -177,7 +178,7 @@ class History:
 
 def _insert(entry: Entry, connection: Connection) -> int:
     cursor = next_cursor(connection)
-    connection.execute(insert(HISTORY).values(cursor=cursor, **entry.columns()))
+    connection.execute(INSERT, {"cursor": cursor, **entry.columns()})
     return cursor
 
 

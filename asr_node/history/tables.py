@@ -112,6 +112,8 @@ BATCH_FILES: Final = Table(
     Column("error", String),
 )
 
+LAST_CURSOR: Final = select(func.max(HISTORY.c.cursor))
+
 SCHEMA_VERSION: Final = Table("schema_version", METADATA, Column("version", Integer))
 
 
@@ -160,5 +162,5 @@ def next_cursor(connection: Connection) -> int:
     So cursors go on rising where a damaged database was set aside, a backup was put back or
     the newest rows were removed: who reads on from an old cursor misses nothing. The caller is
     the only writer (lock_writers)."""
-    last = connection.execute(select(func.max(HISTORY.c.cursor))).scalar() or 0
+    last = connection.execute(LAST_CURSOR).scalar() or 0
     return max(int(last) + 1, time.time_ns() // 1_000_000)
