@@ -6,10 +6,12 @@ import asyncio
 import struct
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final, Protocol
 
-from asr_node.errors import Busy, NotReady, RequestRefused, StreamRefused
+import numpy as np
+
+from asr_node.errors import RequestRefused, StreamRefused
 from asr_node.recognition import Priority, Recognition, separator
 from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples
 from asr_node.transcriber import Recording, Transcriber
@@ -21,8 +23,9 @@ from asr_node.websocket.utterances import MARGIN_SECONDS, PAUSE_SECONDS, Utteran
 
 IN_MEMORY: Final = 4 * 1024 * 1024  # bytes of a file; more goes to disk
 WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+COME_AGAIN: Final = frozenset({429, 503})  # a full queue, a worker that starts again
 RETRY_SECONDS: Final = 0.5
-PATIENCE_SECONDS: Final = 30.0  # with a full queue, or with a worker that starts again
+PATIENCE_SECONDS: Final = 30.0
 LONGEST_ID: Final = 110  # with a number behind it, it is still a request id
 UNSURE_SAMPLES: Final = 5 * SAMPLE_RATE  # speech without a pause, or noise?
 GROWTH: Final = 8  # of a long utterance, interim results come after each eighth more of it
@@ -51,15 +54,19 @@ class Conversation:
     async def recognize(self, recording: Recording, request_id: str) -> Recognition:
         """Its row is in the history. Raises RequestRefused.
 
-        HTTP clients are told to come again; a stream cannot say its words again, so it waits."""
+        HTTP clients are told to come again; a stream cannot say its words again, so it waits.
+        Audio that ends workers is refused for good at the second attempt."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
+            if not isinstance(recording.file, np.ndarray):
+                recording.file.seek(0)  # an attempt before may have read it
             try:
                 with self.transcriber.node.admitted():
                     done = await self.transcriber.transcribe(recording, request_id)
                 return done.recognition
-            except (Busy, NotReady):
-                if asyncio.get_running_loop().time() > deadline:
+            except RequestRefused as error:
+                too_late = asyncio.get_running_loop().time() > deadline
+                if error.status not in COME_AGAIN or too_late:
                     raise
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -141,7 +148,6 @@ class FileEar:
         if setup.wav_format == PCM:
             self._file.seek(0)
             self._file.write(wav_header(setup.audio_fs, self._size))
-        self._file.seek(0)
         return Recording(self._file, setup.wav_name, self._options, setup.parameters)
 
 
@@ -271,7 +277,8 @@ class LiveEar:
                 self._pause = last_pause(spans, samples.size)
                 if self._pause is not None:
                     return
-            heard = await node.recognize(samples, self._options, talk.interim_id, Priority.PARTIAL)
+            plain = replace(self._options, timestamps=False)
+            heard = await node.recognize(samples, plain, talk.interim_id, Priority.PARTIAL)
         except RequestRefused:  # the next one, or the final one, will do
             return
         first = self._agreement.silent

@@ -216,6 +216,34 @@ async def test_the_end_is_acknowledged_where_it_is_asked_for(running: Running) -
     assert (acknowledgement["is_end"], acknowledgement["is_final"]) == (True, True)
 
 
+@pytest.mark.parametrize("mode", ["offline", "online", "2pass"])
+async def test_funasrs_own_client_gets_what_it_waits_for(running: Running, mode: str) -> None:
+    """What funasr_wss_client.py sends, and what it takes for an end."""
+    first = {
+        "mode": mode,
+        "chunk_size": [5, 10, 5],
+        "chunk_interval": 10,
+        "encoder_chunk_look_back": 4,
+        "decoder_chunk_look_back": 0,
+        "audio_fs": 16_000,
+        "wav_name": "demo",
+        "wav_format": "pcm",
+        "is_speaking": True,
+        "hotwords": "",
+        "itn": True,
+    }
+    audio = pcm(1.0)
+    pieces = [audio[start : start + 1_920] for start in range(0, len(audio), 1_920)]
+    async with client(running, ping_interval=None) as talk:
+        await talk.say(first, *pieces, {"is_speaking": False, "is_end": True})
+        heard = [await talk.hear()]
+        while not heard[-1].get("is_end"):
+            heard.append(await talk.hear())
+    assert heard[-1]["is_final"] is True
+    texts = [message["text"] for message in heard if message["mode"] != "2pass-online"]
+    assert "".join(texts) == TEXT
+
+
 async def test_a_client_may_send_one_file_after_the_other(running: Running) -> None:
     async with client(running) as talk:
         for name in ("a", "b"):

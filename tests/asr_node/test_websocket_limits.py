@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -165,3 +166,13 @@ async def test_interim_results_wait_for_everybodys_requests(running: Running) ->
         await running.until(lambda: len(running.engine.recognizer.heard) == 3)
     sizes = [size for size, _ in running.engine.recognizer.heard]
     assert sizes == [6_400, 9_600, 16_000]
+
+
+async def test_audio_that_ends_workers_ends_no_stream(running: Running) -> None:
+    running.engine.recognizer.deadly = {4_800: signal.SIGKILL}
+    async with client(running) as talk:
+        await talk.say(FILE, pcm(0.3), END)
+        answer = await talk.hear()
+        assert answer["error"]["code"] == "audio_ends_worker"
+        await talk.say(FILE, pcm(0.5), END)
+        assert (await talk.hear())["text"] == TEXT
