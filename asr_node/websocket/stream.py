@@ -12,7 +12,9 @@ from asr_node.log import EVENTS, event
 from asr_node.node import Node
 from asr_node.transcriber import Transcriber
 from asr_node.websocket.control import POLICY, Control, Setup, decode_options, read_control
-from asr_node.websocket.ears import Conversation, Ear, FileEar, LiveEar
+from asr_node.websocket.conversation import Conversation, Ear
+from asr_node.websocket.file_ear import FileEar
+from asr_node.websocket.live_ear import LiveEar
 from asr_node.websocket.results import Message, Results
 
 FAILED: Final = 1011

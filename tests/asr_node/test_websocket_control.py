@@ -13,7 +13,7 @@ from asr_node.errors import StreamRefused
 from asr_node.recognizer import SAMPLE_RATE, Capabilities, DecodeOptions
 from asr_node.settings import Settings
 from asr_node.websocket.control import Mode, Setup, decode_options, read_control
-from asr_node.websocket.ears import wav_header
+from asr_node.websocket.file_ear import wav_header
 from asr_node.websocket.pcm import Pcm
 
 SETTINGS = Settings(model="m", version="v1", name="n1", data_dir=Path("none"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asr_node.recognizer import SAMPLE_RATE, Samples
-from asr_node.websocket.ears import last_pause
+from asr_node.websocket.live_ear import last_pause
 from asr_node.websocket.utterances import LONGEST_SECONDS, Utterances
 
 RANDOM = np.random.default_rng(7)

@@ -1,163 +1,24 @@
-"""How a stream listens: to one file until it is whole, or to people as they speak."""
+"""Listens to people as they speak."""
 
 from __future__ import annotations
 
 import asyncio
-import struct
-import tempfile
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import IO, Final, Protocol
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from asr_node.errors import RequestRefused, StreamRefused
-from asr_node.recognition import Priority, Recognition, separator
+from asr_node.recognition import Priority, separator
 from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Samples
-from asr_node.transcriber import Recording, Transcriber
+from asr_node.transcriber import Recording
 from asr_node.websocket.agreement import Agreement
-from asr_node.websocket.control import PCM, POLICY, TOO_BIG, Mode, Setup
-from asr_node.websocket.pcm import BYTES, Pcm, check_whole_samples
-from asr_node.websocket.results import Message, Results
+from asr_node.websocket.control import POLICY, Mode, Setup
+from asr_node.websocket.conversation import Conversation
+from asr_node.websocket.pcm import Pcm
 from asr_node.websocket.utterances import MARGIN_SECONDS, PAUSE_SECONDS, Utterances
 
-IN_MEMORY: Final = 4 * 1024 * 1024  # bytes of a file; more goes to disk
-WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
-COME_AGAIN: Final = frozenset({429, 503})  # a full queue, a worker that starts again
-RETRY_SECONDS: Final = 0.5
-PATIENCE_SECONDS: Final = 30.0
-LONGEST_ID: Final = 110  # with a number behind it, it is still a request id
 UNSURE_SAMPLES: Final = 5 * SAMPLE_RATE  # speech without a pause, or noise?
 GROWTH: Final = 8  # of a long utterance, interim results come after each eighth more of it
-
-Say = Callable[[Message], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Conversation:
-    """What outlives a file: a client may send several, one after the other."""
-
-    transcriber: Transcriber
-    results: Results
-    say: Say
-    id: str
-    utterances: int = 0
-
-    def next_id(self) -> str:
-        self.utterances += 1
-        return f"{self.id[:LONGEST_ID]}-{self.utterances}"
-
-    @property
-    def interim_id(self) -> str:
-        return f"{self.id[:LONGEST_ID]}-interim"
-
-    async def recognize(self, recording: Recording, request_id: str) -> Recognition:
-        """Its row is in the history. Raises RequestRefused.
-
-        HTTP clients are told to come again; a stream cannot say its words again, so it waits.
-        Audio that ends workers is refused for good at the second attempt."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while True:
-            if not isinstance(recording.file, np.ndarray):
-                recording.file.seek(0)  # an attempt before may have read it
-            try:
-                with self.transcriber.node.admitted():
-                    done = await self.transcriber.transcribe(recording, request_id)
-                return done.recognition
-            except RequestRefused as error:
-                too_late = asyncio.get_running_loop().time() > deadline
-                if error.status not in COME_AGAIN or too_late:
-                    raise
-            await asyncio.sleep(RETRY_SECONDS)
-
-
-class Ear(Protocol):
-    """Hears one file. Its answers go to the client as they are made."""
-
-    failure: RequestRefused | None  # the first, which the client was told at once
-
-    @property
-    def busy(self) -> bool:
-        """There is something begun that should be finished."""
-
-    def adopt(self, setup: Setup, options: DecodeOptions) -> None:
-        """Of the same source; for whatever is not yet recognized."""
-
-    async def hear(self, data: bytes) -> None:
-        """Raises StreamRefused."""
-
-    async def finish(self) -> None:
-        """Says the last result, or that there is none."""
-
-    async def close(self) -> None:
-        """Drops what is left."""
-
-
-class FileEar:
-    """Recognizes when everything is there, as a recording that was uploaded."""
-
-    def __init__(self, talk: Conversation, setup: Setup, options: DecodeOptions) -> None:
-        self._talk = talk
-        self._setup = setup
-        self._options = options
-        self.failure: RequestRefused | None = None
-        self._size = 0
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        if setup.wav_format == PCM:
-            self._file.write(bytes(WAV_HEADER.size))
-
-    def adopt(self, setup: Setup, options: DecodeOptions) -> None:
-        self._setup, self._options = setup, options
-
-    @property
-    def busy(self) -> bool:
-        return self._size > 0
-
-    async def hear(self, data: bytes) -> None:
-        limit = self._talk.transcriber.node.settings.max_body_bytes
-        if self._setup.wav_format == PCM:
-            check_whole_samples(data)
-        self._size += len(data)
-        if self._size > limit:
-            raise StreamRefused(f"The file is larger than {limit} bytes.", TOO_BIG)
-        self._file.write(data)
-
-    async def finish(self) -> None:
-        setup, talk = self._setup, self._talk
-        if not self._size:
-            await talk.say(talk.results.final(setup, "", is_final=True))
-            return
-        request_id = talk.next_id()
-        try:
-            heard = await talk.recognize(self._recording(), request_id)
-        except RequestRefused as error:
-            self.failure = error
-            await talk.say(talk.results.failure(setup, error, is_final=True))
-            return
-        await talk.say(
-            talk.results.final(
-                setup, heard.text, is_final=True, segments=heard.segments, request_id=request_id
-            )
-        )
-
-    async def close(self) -> None:
-        self._file.close()
-
-    def _recording(self) -> Recording:
-        setup = self._setup
-        if setup.wav_format == PCM:
-            self._file.seek(0)
-            self._file.write(wav_header(setup.audio_fs, self._size))
-        return Recording(self._file, setup.wav_name, self._options, setup.parameters)
-
-
-def wav_header(rate: int, size: int) -> bytes:
-    """Of `size` bytes of mono 16-bit PCM (RIFF, 1991)."""
-    after_riff, after_fmt, plain_pcm, channels = WAV_HEADER.size - 8 + size, 16, 1, 1
-    return WAV_HEADER.pack(
-        *(b"RIFF", after_riff, b"WAVE", b"fmt ", after_fmt, plain_pcm, channels),
-        *(rate, rate * BYTES, BYTES, 8 * BYTES, b"data", size),
-    )
 
 
 class LiveEar:
