@@ -63,14 +63,27 @@ async def test_what_only_routers_may_say_is_dropped(one_node: Bench) -> None:
         "/metrics",
         "/metrics/",
         "/v1/../Metrics",
+        "/v1/history",
+        "/v1/history/export?format=csv",
+        "/v1//HISTORY/x",
     ],
 )
-async def test_administration_and_metrics_are_never_passed_on(one_node: Bench, path: str) -> None:
+async def test_administration_metrics_and_history_are_never_passed_on(one_node: Bench, path: str) -> None:
     host = ("127.0.0.1", one_node.settings.port)
     with socket.create_connection(host, timeout=10) as raw:  # no client tidies the path
         raw.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
         assert raw.recv(4096).startswith(b"HTTP/1.1 404 ")
     assert one_node.node("v1-1").requests == []
+
+
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/batches/", "/V1/Batches?limit=1"])
+async def test_everyones_batches_are_not_listed_and_one_can_be_handed_in(
+    one_node: Bench, path: str
+) -> None:
+    assert (await one_node.client.get(path)).status_code == 404
+    assert (await one_node.client.head(path)).status_code == 404
+    assert one_node.node("v1-1").requests == []
+    assert (await one_node.client.post(path, content=b"x")).status_code == 200
 
 
 async def test_a_path_that_only_begins_like_administration_is_the_nodes(one_node: Bench) -> None:
