@@ -114,7 +114,7 @@ def _mono(channels: NDArray[Any]) -> Samples:
     """The mean; FFmpeg's own downmix makes two equal channels 1.4 times as loud."""
     if not np.isfinite(channels).all():
         raise _refused("The audio holds samples that are not numbers (NaN or infinity).")
-    mean: Samples = channels.mean(axis=1, dtype=np.float32)
+    mean: Samples = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
     return np.clip(mean, -1.0, 1.0)
 
 
