@@ -33,6 +33,9 @@ KEEP_ALIVE_SECONDS: Final = 90
 LINGER_SECONDS: Final = 1  # still answering, already not ready: clients and probes notice
 FAILED_SECONDS: Final = 2.0  # /readyz shows why the model could not be loaded
 DECODERS: Final = 2
+# Threads that decode hold Python's global lock for so long at a time, a tenth of Python's own
+# choice: the event loop needs it back several times for each answer, /healthz above all.
+SWITCH_SECONDS: Final = 0.0005
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # of a WebSocket; more is closed with 1009
 PING_SECONDS: Final = 20.0  # nginx closes what is silent for a minute, waiting clients too
 
@@ -144,6 +147,7 @@ def serve(node: Node, listening: socket.socket) -> int:
     """Blocks until the node has left. Returns the exit status."""
     server = NodeServer(node)
     limit_allocations()
+    sys.setswitchinterval(SWITCH_SECONDS)
     server.run(sockets=[listening])
     event("node.stopped", in_flight=node.in_flight, status=server.exit_status)
     return server.exit_status
