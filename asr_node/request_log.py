@@ -27,11 +27,13 @@ PROTOCOLS: Final = (
 )
 OTHER: Final = "other"
 PROBE: Final = "probe"
+FAILED: Final = 500
 CLIENT_LEFT: Final = 499  # nginx's number: there was nobody to answer
 
 
 class RequestLog:
-    """Probes that find the node well are counted, not logged: they come every second."""
+    """Probes are counted, not logged: they come every second, and why the node is not ready is
+    an event of its own."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -56,7 +58,7 @@ class RequestLog:
             seconds = time.monotonic() - began
             protocol = _protocol(scope["path"])
             self._metrics.request(protocol, status, seconds)
-            if protocol != PROBE or status >= 500:
+            if protocol != PROBE or status == FAILED:
                 _log(scope, status, protocol, seconds)
 
 

@@ -76,7 +76,10 @@ async def test_no_line_holds_the_text(running, log: Lines) -> None:
     assert "language=auto" not in json.dumps(log.lines)
 
 
-async def test_probes_that_find_the_node_well_leave_no_line(running, log: Lines) -> None:
+@pytest.mark.parametrize("draining", [False, True])
+async def test_probes_leave_no_line_whatever_they_find(running, log: Lines, draining: bool) -> None:
+    if draining:
+        running.node.drain()
     for path in ("/healthz", "/readyz", "/version", "/metrics"):
         await running.client.get(path)
     assert log.lines == []
