@@ -68,7 +68,9 @@ async def test_what_only_routers_may_say_is_dropped(one_node: Bench) -> None:
         "/v1//HISTORY/x",
     ],
 )
-async def test_administration_metrics_and_history_are_never_passed_on(one_node: Bench, path: str) -> None:
+async def test_administration_metrics_and_history_are_never_passed_on(
+    one_node: Bench, path: str
+) -> None:
     host = ("127.0.0.1", one_node.settings.port)
     with socket.create_connection(host, timeout=10) as raw:  # no client tidies the path
         raw.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
