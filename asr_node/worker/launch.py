@@ -23,7 +23,7 @@ class Running:
     utterances: int = 0  # it has had
 
     async def load(self, device: str) -> None:
-        """Raises LoadFailed or OutOfMemory, and the model is as before; or WorkerEnded."""
+        """Raises LoadFailed or OutOfMemory: the model is as before, or gone; or WorkerEnded."""
         self.loaded = await self.process.call("load", device)
         await self.process.call("warm_up")
         event("worker.loaded", pid=self.process.pid, device=self.loaded.device)

@@ -57,7 +57,8 @@ class Operations:
         return {role: model_digest(folder) for role, folder in self._folders.items()}
 
     def load(self, device: str) -> Loaded:
-        """On another device than now: the old one stays where the new one fails.
+        """On another device than now, the old one stays where the new one fails; on the same,
+        there is none then.
 
         Raises LoadFailed; OutOfMemory where the device has no room for it."""
         if self._recognizer is not None and self._recognizer.device == device:
@@ -69,6 +70,9 @@ class Operations:
             self._voice_activity = self._engine.load_voice_activity(self._folders)
         self.clear_cache()
         return Loaded(recognizer.capabilities, recognizer.device)
+
+    def is_loaded(self) -> bool:
+        return self._recognizer is not None
 
     def warm_up(self) -> None:
         recognizer = self._loaded()

@@ -77,7 +77,8 @@ class Slot:
     async def load(self, device: str | None) -> None:
         """On `device`, or where it is. Between two batches; what waits goes on waiting.
 
-        Raises LoadFailed or OutOfMemory, and the model stays as it was; or WorkerEnded."""
+        Raises LoadFailed or OutOfMemory, and the model stays as it was, or, where the device had
+        no room for two, there is none and the slot is not ready; or WorkerEnded."""
         async with self._turn:
             if self.running is None:
                 self.device = device or self.device  # the next attempt to start takes it
@@ -94,6 +95,7 @@ class Slot:
                 await self.running.process.call("unload")
                 self.gpu_memory_bytes = 0
                 self._become("the model was unloaded; POST /admin/reload loads it again")
+                self._on_stuck()
 
     async def clear_cache(self) -> None:
         async with self._turn:
@@ -213,14 +215,23 @@ class Slot:
             self._become(READY)
 
     async def _load(self, running: Running, device: str) -> None:
-        before = self.state
-        self._become(f"loading the model on {device}")
+        before, held = self.state, self.held
+        self._become(f"loading the model on {device}", held=held)
         try:
             await running.load(device)
-        except NodeError:
-            self._become(before)
+        except NodeError as error:
+            self._become(before, held=held)
+            if not isinstance(error, WorkerEnded):
+                await self._check_loaded(running, error)
             raise
         self.device = device
+
+    async def _check_loaded(self, running: Running, error: NodeError) -> None:
+        """On the same device there may be no room for two: the old model went first."""
+        if self.held or await running.process.call("is_loaded"):
+            return
+        self._become(f"no model is loaded: {error}; POST /admin/reload loads it again")
+        self._on_stuck()
 
     def _ended(self, running: Running, cause: str, batch: Sequence[Item]) -> None:
         self.running = None

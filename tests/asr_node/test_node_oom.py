@@ -131,6 +131,51 @@ async def test_a_device_that_is_not_there_changes_nothing(running) -> None:
     assert running.node.identity()["device"] == "cpu"
 
 
+async def test_a_reload_that_leaves_no_model_is_not_ready(start: Callable) -> None:
+    """On the same device the old model goes first: nobody must wait for one that is gone."""
+    async with start(device="cpu") as running:
+        await running.until_ready()
+        running.engine.fault = "model.pt is torn"
+        with pytest.raises(RequestRefused, match="is torn"):
+            await running.node.reload()
+        assert "no model is loaded" in (await running.client.get("/readyz")).json()["reason"]
+        assert code(await post(running.client)) == (503, "not_ready")
+        running.engine.fault = None
+        await running.node.reload()
+        assert (await post(running.client)).status_code == 200
+
+
+async def test_what_waits_does_not_wait_for_a_model_that_was_unloaded(running) -> None:
+    recognizer = running.engine.recognizer
+    recognizer.gate.clear()
+    requests = [asyncio.create_task(post(running.client))]
+    await running.until(recognizer.running.is_set)
+    requests.append(asyncio.create_task(post(running.client)))
+    await running.until(lambda: running.node.stats().queue_length == 1)
+    unloading = asyncio.create_task(running.node.unload())
+    recognizer.gate.set()
+    await unloading
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*requests)
+    assert [answer.status_code for answer in answers] == [200, 503]
+
+
+async def test_work_is_still_held_where_the_operators_choice_fails(start: Callable) -> None:
+    async with start(device="cuda:0", on_oom="ask") as running:
+        await running.until_ready()
+        running.engine.recognizer.short_of_memory = 1
+        held = [asyncio.create_task(post(running.client))]
+        await running.until(lambda: not running.node.ready)
+        running.engine.fault = "no such GPU"
+        with pytest.raises(RequestRefused, match="no such GPU"):
+            await running.node.set_device("cuda:7")
+        held.append(asyncio.create_task(post(running.client)))
+        await running.until(lambda: running.node.stats().queue_length == 2)
+        running.engine.fault = None
+        await running.node.set_device("cpu")
+        assert [answer.status_code for answer in await asyncio.gather(*held)] == [200, 200]
+
+
 async def test_an_unloaded_model_is_loaded_again(running) -> None:
     await running.node.unload()
     assert "unloaded" in (await running.client.get("/readyz")).json()["reason"]
