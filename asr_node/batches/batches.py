@@ -78,6 +78,9 @@ class Batches:
                 files,
             )
             accepted, fingerprint = await self._history.write(partial(store.accept, new))
+        except Exception:  # not: cancelled, when it may still be written
+            await asyncio.to_thread(remove, self._folder / batch_id)
+            raise
         finally:
             self._accepting.discard(batch_id)
         if accepted != batch_id:
@@ -152,9 +155,13 @@ class Batches:
         aside, unknown folders stay: it may still know them."""
         while self._history.degraded is not None or not self.node.ready:  # noqa: ASYNC110
             await asyncio.sleep(1.0)
+        # Listed before the database is asked: what is accepted meanwhile is in neither.
+        found = [
+            folder for folder in self._folder.glob("batch_*") if folder.name not in self._accepting
+        ]
         known = await self._history.read(partial(store.unfinished, self._name))
-        for folder in self._folder.glob("batch_*"):
-            if folder.name not in known | self._accepting:
+        for folder in found:
+            if folder.name not in known:
                 await asyncio.to_thread(remove, folder)
 
     def _later(self, work: Any) -> None:

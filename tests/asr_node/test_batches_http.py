@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from asr_node.batches import store
 from tests.asr_node.history_bench import no_file_grows_past, until
 from tests.asr_node.node_fakes import encoded, tone
 
@@ -168,6 +169,41 @@ async def test_a_disk_that_fills_meanwhile_keeps_nothing_of_the_batch(running) -
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
     assert not list((running.node.settings.data_dir / "batches").glob("*"))
     await finished(running, await accepted(running, CLIP))
+
+
+async def test_a_batch_that_is_not_written_leaves_no_audio(
+    running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise ValueError("a value that no column takes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "accept", refused)
+        assert (await post(running, CLIP)).status_code == 500
+    assert not list((running.node.settings.data_dir / "batches").glob("*"))
+
+
+async def test_what_is_accepted_while_leftovers_are_removed_keeps_its_audio(
+    running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leftover = audio_folder(running, "batch_n1_left")
+    leftover.mkdir(parents=True)
+    running.engine.recognizer.gate.clear()
+    meanwhile: list[str] = []
+    read = running.server.history.read
+
+    async def slow_read(work):
+        found = await read(work)
+        if getattr(work, "func", None) is store.unfinished:
+            meanwhile.append(await accepted(running, CLIP))
+        return found
+
+    monkeypatch.setattr(running.server.history, "read", slow_read)
+    await running.server.batches._remove_leftovers()
+    assert not leftover.exists()
+    assert audio_folder(running, meanwhile[0]).exists()
+    running.engine.recognizer.gate.set()
+    assert (await finished(running, meanwhile[0]))["counts"]["done"] == 1
 
 
 async def test_a_cancelled_batch_does_nothing_more(running) -> None:
