@@ -16,7 +16,7 @@ from asr_node.batches.runner import Runner
 from asr_node.batches.staging import FOLDER, Upload, full_disk_refused, remove, stage
 from asr_node.batches.store import FileStatus, NewBatch, StoredBatch
 from asr_node.errors import RequestRefused
-from asr_node.history.entry import now
+from asr_node.history.entry import now, storable
 from asr_node.history.history import History, HistoryAway, in_words
 from asr_node.log import event
 from asr_node.node import Node
@@ -229,7 +229,8 @@ def _count(files: list[dict[str, Any]], status: FileStatus) -> int:
 
 
 def _fingerprint(options: DecodeOptions, digest: str) -> str:
-    return f"{digest} {options.language} {options.itn} {'|'.join(options.hotwords)}"
+    hotwords = storable("|".join(options.hotwords))
+    return f"{digest} {options.language} {options.itn} {hotwords}"
 
 
 def _unknown(batch_id: str) -> RequestRefused:

@@ -12,7 +12,7 @@ from asr_node.batches.batches import Asked
 from asr_node.batches.staging import Upload, check_room, full_disk_refused
 from asr_node.errors import RequestRefused
 from asr_node.node import Node
-from asr_node.protocols.transcription_request import MAX_FIELD_BYTES, understand
+from asr_node.protocols.transcription_request import MAX_FIELD_BYTES, check_text, understand
 from asr_node.transcriber import Recording
 
 FILES: Final = ("files", "files[]", "file")
@@ -35,6 +35,7 @@ async def read_batch_form(request: Request, node: Node) -> FormData:
 
 def understand_batch(form: FormData, request_id: str, node: Node) -> Asked:
     """Options are refused for the batch as a whole; a bad file is that file's own affair."""
+    check_text(form)
     uploads = []
     fields: list[tuple[str, str]] = []
     for name, value in form.multi_items():

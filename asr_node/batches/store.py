@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
 
-from asr_node.history.entry import Entry, Status, now
+from asr_node.history.entry import Entry, Status, now, storable
 from asr_node.history.tables import BATCH_FILES, BATCHES
 from asr_node.recognizer import DecodeOptions
 
@@ -101,7 +101,7 @@ def _file(batch_id: str, index: int, file: StagedFile) -> dict[str, Any]:
     return {
         "batch_id": batch_id,
         "file_index": index,
-        "filename": file.filename,
+        "filename": storable(file.filename),
         "stored_name": file.stored_name,
         "status": FileStatus.QUEUED,
         "attempts": 0,

@@ -46,7 +46,7 @@ class Entry:
     error: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        return {item.name: _storable(getattr(self, item.name)) for item in fields(self)}
+        return {item.name: storable(getattr(self, item.name)) for item in fields(self)}
 
 
 def new_id() -> str:
@@ -63,7 +63,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Clients choose file names and fields; PostgreSQL takes no NUL, and UTF-8 no half of a
     surrogate pair. One such row must not stop the others."""
     match value:
@@ -72,8 +72,8 @@ def _storable(value: Any) -> Any:
         case str():
             return value.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
         case tuple() | list():
-            return [_storable(item) for item in value]
+            return [storable(item) for item in value]
         case dict():
-            return {_storable(name): _storable(item) for name, item in value.items()}
+            return {storable(name): storable(item) for name, item in value.items()}
         case _:
             return value

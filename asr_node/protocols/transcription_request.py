@@ -76,6 +76,7 @@ def understand(
     form: FormData, settings: Settings, capabilities: Capabilities
 ) -> TranscriptionRequest:
     """Raises RequestRefused, which names the field."""
+    check_text(form)
     fields = _fields(form)
     for name, values in fields.items():
         _check_known(name, values)
@@ -122,6 +123,16 @@ def decode_options(
         hotwords=asked or settings.hotwords,
         timestamps=timestamps,
     )
+
+
+def check_text(form: FormData) -> None:
+    """The sender names the charset, and some make halves of surrogate pairs, which no answer can
+    hold. Raises RequestRefused."""
+    for name, value in form.multi_items():
+        try:
+            f"{name}{value if isinstance(value, str) else value.filename}".encode()
+        except UnicodeEncodeError as error:
+            raise RequestRefused("The form holds text that is not Unicode; send UTF-8.") from error
 
 
 def check_model(model: str, settings: Settings) -> None:

@@ -116,6 +116,8 @@ def _object(text: str) -> dict[str, Any]:
         raise StreamRefused(f"The message is longer than {MAX_CONTROL} characters.", TOO_BIG)
     try:
         message = json.loads(text)
+        if "\\u" in text:  # half of a surrogate pair is JSON, and no text that can be answered
+            json.dumps(message, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise StreamRefused(
             f"The message is not JSON: {error}. Send one JSON object, or audio as binary.",

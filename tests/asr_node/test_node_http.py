@@ -198,6 +198,22 @@ async def test_a_form_without_a_file_is_refused(running) -> None:
     refused(await running.client.post(path, files=two), 400)
 
 
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/batches"])
+@pytest.mark.parametrize("name", ["nobody\\ud800", "prompt"])
+async def test_a_charset_that_makes_halves_of_characters_is_no_failure(
+    running, path: str, name: str
+) -> None:
+    body = (
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\na\\ud800\r\n--x\r\n'
+        'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    ).encode() + CLIP
+    kind = "multipart/form-data; boundary=x; charset=unicode_escape"
+    answer = await running.client.post(
+        path, content=body + b"\r\n--x--\r\n", headers={"Content-Type": kind}
+    )
+    assert "not Unicode" in refused(answer, 400)["message"]
+
+
 async def test_unknown_paths_and_methods_answer_in_openais_shape(running) -> None:
     refused(await running.client.get("/v2/nothing"), 404)
     refused(await running.client.delete("/healthz"), 405)

@@ -140,3 +140,16 @@ def test_a_wav_header_is_what_the_standard_library_reads(tmp_path: Path) -> None
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8_000, 1, 2)
         assert file.readframes(9) == b"\1\0\2\0"
+
+
+@pytest.mark.parametrize("message", [{"wav_name": "\ud800"}, {"\ud800": 1}])
+def test_half_a_character_is_refused(message: dict[str, object]) -> None:
+    """It could not be said back to the client."""
+    with pytest.raises(StreamRefused) as refused:
+        read_control(json.dumps(message), Setup())
+    assert refused.value.code == "invalid_json"
+    refused.value.message.encode()
+
+
+def test_whole_characters_may_be_escaped() -> None:
+    assert setup(wav_name="\U0001f4a9").wav_name == "\U0001f4a9"
