@@ -52,12 +52,16 @@ class Upkeep:
     async def _run(self) -> None:
         rounds = 0
         while True:
-            if await self._backup_due():
-                await self.back_up()
+            await self._tried(self._back_up_if_due)
             if rounds % HOUR_ROUNDS == 0:
-                await self._forget()
+                for step in (self._forget_rows, self._forget_audio, *self._others):
+                    await self._tried(step)
             rounds += 1
             await asyncio.sleep(ROUND_SECONDS)
+
+    async def _back_up_if_due(self) -> None:
+        if await self._backup_due():
+            await self.back_up()
 
     async def back_up(self) -> bool:
         """Whether there is a new one. Two at once are done one after the other."""
@@ -87,12 +91,12 @@ class Upkeep:
             return False
         return last is not None and now() - last >= every
 
-    async def _forget(self) -> None:
-        for step in (self._forget_rows, self._forget_audio, *self._others):
-            try:
-                await step()
-            except Exception as error:
-                event("upkeep.failed", level=logging.ERROR, reason=why(error))
+    async def _tried(self, step: Callable[[], Awaitable[object]]) -> None:
+        """What fails now is due again; it must not be the end of all upkeep."""
+        try:
+            await step()
+        except Exception as error:
+            event("upkeep.failed", level=logging.ERROR, reason=why(error))
 
     async def _forget_rows(self) -> None:
         days = self._settings.history_days

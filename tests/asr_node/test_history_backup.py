@@ -112,5 +112,21 @@ async def test_no_backup_is_due_while_the_last_is_young(tmp_path: Path) -> None:
             assert len(backups(tmp_path / "data" / "backups")) == expected
 
 
+async def test_a_folder_that_cannot_be_tidied_ends_no_upkeep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("asr_node.history.upkeep.prune", refused)
+    async with opened(tmp_path) as history:
+        await history.record(entry(created_time=entry().created_time.replace(year=2020)))
+        swept = asyncio.Event()
+        upkeep = Upkeep(settings_in(tmp_path), history, None, [lambda: _set(swept)])
+        upkeep.start()
+        await until(swept.is_set)  # comes after the backup
+        await upkeep.stop()
+
+
 async def _set(event: asyncio.Event) -> None:
     event.set()
