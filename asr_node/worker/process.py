@@ -11,6 +11,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from asr_node.errors import WorkerEnded
@@ -145,7 +146,8 @@ async def _relay(process: Process) -> None:
             return
         text = line.decode("utf-8", errors="replace").rstrip()
         if _is_event(text):
-            print(text, file=sys.stderr, flush=True)
+            with suppress(OSError):  # a full disk; unread, the worker's pipe would stop the worker
+                print(text, file=sys.stderr, flush=True)
         elif text:
             event("worker.output", level=logging.WARNING, pid=process.pid, text=text)
 
