@@ -82,7 +82,8 @@ async def test_administration_metrics_and_history_are_never_passed_on(
 async def test_everyones_batches_are_not_listed_and_one_can_be_handed_in(
     one_node: Bench, path: str
 ) -> None:
-    assert (await one_node.client.get(path)).status_code == 404
+    answer = await one_node.client.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
     assert (await one_node.client.head(path)).status_code == 404
     assert one_node.node("v1-1").requests == []
     assert (await one_node.client.post(path, content=b"x")).status_code == 200
