@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,24 @@ def test_the_rollback_command_needs_only_the_standard_library(name: str) -> None
         and not within(imported, {"controller"})
     }
     assert outside == set()
+
+
+def test_the_nodes_image_gets_every_package_that_the_node_imports() -> None:
+    listed = (ROOT / "docker/node.requirements.txt").read_text().splitlines()
+    installed = {line for line in listed if not line.startswith("#")} | {
+        "starlette",  # fastapi's
+        "h11",  # uvicorn's
+        "ctranslate2",  # faster-whisper's
+    }
+    names = {
+        name.partition(".")[0]
+        for module, path in modules()
+        if module.startswith("asr_node")
+        for name in imports(path)
+    }
+    needed = {
+        package.lower().replace("_", "-")
+        for name in names - sys.stdlib_module_names - {"asr_node"}
+        for package in packages_distributions()[name]
+    }
+    assert needed <= installed
