@@ -13,7 +13,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, Any, Final
@@ -21,16 +21,16 @@ from typing import IO, Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from asr_node.errors import NotReady, RequestRefused
+from asr_node.errors import RequestRefused
 from asr_node.node import Node
 from asr_node.protocols.answers import provenance
 from asr_node.protocols.hotwords import hotwords
-from asr_node.protocols.leaving import unless_left
+from asr_node.protocols.once import REPLAYED, joined, key_of, patiently
 from asr_node.protocols.shadows import Shadows, is_shadow
 from asr_node.protocols.transcription_request import decode_options
 from asr_node.protocols.upload_folder import open_inside
 from asr_node.recognizer import DecodeOptions
-from asr_node.transcriber import Recording, Transcriber
+from asr_node.transcriber import Recording
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, perhaps without the other
@@ -59,20 +59,14 @@ class _Asked:
 @router.post("/api/predict/", include_in_schema=False)
 async def predict(request: Request) -> Response:
     node: Node = request.app.state.node
-    transcriber: Transcriber = request.app.state.transcriber
     shadows: Shadows = request.app.state.shadows
     if is_shadow(request):
         return await shadows.take(request, receive)
-    with node.admitted():
+    with ExitStack() as held:
+        held.enter_context(node.admitted())
         asked = await receive(request)
-        with closing(asked.file):
-            work = transcriber.transcribe(asked.recording, request.state.request_id)
-            try:
-                done = await unless_left(request.receive, work)
-            except asyncio.CancelledError:
-                if node.draining:  # the grace is over
-                    raise NotReady(node.state) from None
-                raise
+        result, replayed = held.enter_context(joined(request, asked, await key_of(request, asked)))
+        done = await patiently(request, asyncio.shield(result))
     seconds = round(done.recognition.seconds, 3)
     return JSONResponse(
         {
@@ -81,7 +75,8 @@ async def predict(request: Request) -> Response:
             "duration": seconds,
             "average_duration": seconds,
             "asr": provenance(node, request.state.request_id),
-        }
+        },
+        headers=REPLAYED if replayed else None,
     )
 
 

@@ -52,6 +52,19 @@ async def test_an_upload_within_the_json(webui, path: str) -> None:
     assert answer.json()["asr"]["digest"] == webui.node.digest
 
 
+async def test_a_request_that_comes_again_is_not_done_again(webui) -> None:
+    async def again(*data: object) -> httpx.Response:
+        return await webui.client.post(
+            "/api/predict", json={"data": data}, headers={"X-Request-ID": "r-1"}
+        )
+
+    first, second, other = await again(UPLOAD), await again(UPLOAD), await again(UPLOAD, "", "zh")
+    assert second.json()["data"] == first.json()["data"] != other.json()["data"]
+    replayed = [answer.headers.get("X-ASR-Replayed") for answer in (first, second, other)]
+    assert replayed == [None, "1", None]
+    assert len(webui.engine.recognizer.heard) == 2
+
+
 @pytest.mark.parametrize("rest", [(), (None,), ("", ""), ([], None, None), ("", "auto", True)])
 async def test_what_is_left_out_is_the_nodes_choice(webui, rest: tuple[object, ...]) -> None:
     answer = await predict(webui, UPLOAD, *rest)
