@@ -34,9 +34,13 @@ class Launcher:
     settings: Settings
     digests: dict[str, str] = field(default_factory=dict)  # of the first worker; then the rule
 
-    async def launch(self, device: str, progress: Callable[[str], Any]) -> Running:
-        """Raises LoadFailed, ModelFailed, StartRefused, OutOfMemory or WorkerEnded: then no
-        process is left."""
+    async def launch(
+        self, device: str, progress: Callable[[str], Any], *, or_cpu: bool = True
+    ) -> Running:
+        """`or_cpu`: where the device has no room, if --on-oom says so.
+
+        Raises LoadFailed, ModelFailed, StartRefused, OutOfMemory or WorkerEnded: then no process
+        is left."""
         process = await WorkerProcess.start(self.settings)
         try:
             progress("computing the model's digest")
@@ -44,7 +48,7 @@ class Launcher:
             try:
                 running = await _warm(process, device, progress)
             except OutOfMemory as error:
-                if self.settings.on_oom != "cpu":
+                if not or_cpu or self.settings.on_oom != "cpu":
                     raise
                 running = await _warm(process, "cpu", progress)
                 running.short_of_memory = str(error)

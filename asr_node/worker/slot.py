@@ -20,6 +20,7 @@ from asr_node.worker.results import Results
 
 READY: Final = "ready"
 BACK_OFF_SECONDS: Final = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # before each attempt to restart
+RECYCLE_AGAIN_SECONDS: Final = 300.0  # after a successor that could not be started
 MEGABYTE: Final = 1024 * 1024
 
 
@@ -282,7 +283,12 @@ class Slot:
         """The successor comes first, where there is memory for both: that costs no readiness."""
         event("worker.recycled", pid=running.process.pid, utterances=running.utterances)
         device = self.device
-        successor = await self._successor(running, device)
+        try:
+            successor = await self._successor(running, device)
+        except NodeError as error:  # its files have changed, say: who serves, serves on
+            event("worker.start_failed", level=logging.ERROR, reason=str(error))
+            await asyncio.sleep(RECYCLE_AGAIN_SECONDS)
+            return
         async with self._turn:
             if self.running is running and self.ready and self.device == device:
                 if successor is None:
@@ -295,11 +301,12 @@ class Slot:
             await successor.process.end()
 
     async def _successor(self, running: Running, device: str) -> Running | None:
+        """None where there is no room for two. Raises what would keep any other from starting."""
         if psutil.virtual_memory().available < _resident_bytes(running):
             return None
         try:
-            return await self._launcher.launch(device, _nobody)
-        except NodeError as error:  # no room for two on a GPU, for one
+            return await self._launcher.launch(device, _nobody, or_cpu=False)
+        except (OutOfMemory, WorkerEnded) as error:
             event("worker.start_failed", level=logging.ERROR, reason=str(error))
             return None
 

@@ -162,6 +162,32 @@ async def test_a_worker_that_grew_is_recycled(start: Callable) -> None:
         await running.until(lambda: not psutil.pid_exists(pid))
 
 
+async def test_a_gpu_without_room_for_two_is_not_left_for_the_cpu(start: Callable) -> None:
+    async with start(device="cuda:0", recycle_after=1) as running:
+        await running.until_ready()
+        running.engine.no_room = True  # while the first holds its memory
+        assert (await post(running.client)).status_code == 200
+        await running.until(lambda: not running.node.ready or bool(running.node.degraded))
+        running.engine.no_room = False
+        await running.until_ready()
+        assert running.node.degraded is None
+        assert running.node.identity()["device"] == "cuda:0"
+
+
+async def test_a_worker_without_a_successor_serves_on(start: Callable) -> None:
+    async with start(recycle_after=1) as running:
+        await running.until_ready()
+        pids = running.node.stats().worker_pids
+        running.engine.fault = "its files have changed"
+        assert (await post(running.client)).status_code == 200
+        slot = running.node._pool._slots[0]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(slot._recycling), 5)
+        assert running.node.ready
+        assert running.node.stats().worker_pids == pids
+        assert (await post(running.client)).status_code == 200
+
+
 async def test_deaths_are_remembered_on_the_disk_and_bounded(tmp_path: Path) -> None:
     poison = Poison(tmp_path)
     recording = np.zeros(10, np.float32)
