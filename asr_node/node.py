@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from asr_node.digest import version_digest
-from asr_node.errors import LoadFailed, NodeError, NotReady, RequestRefused
+from asr_node.errors import Busy, LoadFailed, NodeError, NotReady, RequestRefused
 from asr_node.log import event
 from asr_node.operations.metrics import Metrics
 from asr_node.recognition import Priority, Recognition, Segment
@@ -28,6 +28,7 @@ from asr_node.worker.results import audio_ends_worker
 from asr_node.worker.slot import READY
 
 DRAINING: Final = "draining"
+RECEIVED_PER_WAITING: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,12 @@ class Node:
     def admitted(self) -> Iterator[None]:
         """Count a request as in flight, if there is a model and room for it.
 
-        Raises NotReady or Busy."""
+        Those that are still being received have a bound of their own: each holds memory or
+        disk. Raises NotReady or Busy."""
         self._check_accepts()
         self.scheduler.check_room()
+        if self.in_flight >= RECEIVED_PER_WAITING * (self.settings.max_waiting + 1):
+            raise Busy(self.in_flight)
         self.in_flight += 1
         try:
             yield

@@ -96,10 +96,14 @@ def bearer(authorization: str | None) -> str:
 
 
 def _make(path: Path) -> None:
+    """Under another name first: a full disk or a kill must not leave an empty token."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    begun = path.with_suffix(".begun")
+    begun.unlink(missing_ok=True)
+    descriptor = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
+    begun.replace(path)
 
 
 def _read(path: Path) -> tuple[bytes, ...]:

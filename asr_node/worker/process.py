@@ -33,6 +33,7 @@ class WorkerProcess:
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
+        self._hung_seconds: float | None = None
         self._output = asyncio.create_task(_relay(process))
         self.exited = asyncio.create_task(process.wait())
 
@@ -59,12 +60,19 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def call(self, operation: str, *arguments: object) -> Any:
+    async def call(
+        self, operation: str, *arguments: object, deadline_seconds: float | None = None
+    ) -> Any:
         """The answer of asr_node.worker.operations. Raises WorkerEnded, or the operation's error.
 
-        A caller who gives up does not stop it: the answer must not be taken for the next one's."""
+        A caller who gives up does not stop it: the answer must not be taken for the next one's.
+        A worker that has not answered by the deadline hangs, and is ended."""
         exchange = asyncio.ensure_future(self._exchange(operation, arguments))
         exchange.add_done_callback(_retrieved)
+        await asyncio.wait({exchange}, timeout=deadline_seconds)
+        if not exchange.done() and self._process.returncode is None:
+            self._hung_seconds = deadline_seconds
+            self._process.kill()
         return await asyncio.shield(exchange)
 
     async def end(self) -> None:
@@ -77,6 +85,8 @@ class WorkerProcess:
 
     def cause(self) -> str:
         """In words, once it has ended."""
+        if self._hung_seconds is not None:
+            return f"it gave no answer for {self._hung_seconds:g} s"
         status = self._process.returncode
         if status is None or status >= 0:
             return f"it exited with status {status}"

@@ -12,6 +12,7 @@ import psutil
 
 from asr_node.errors import ModelFailed, NodeError, OutOfMemory, WorkerEnded
 from asr_node.log import event
+from asr_node.recognizer import SAMPLE_RATE, Samples
 from asr_node.scheduler import Item, Operation, Scheduler
 from asr_node.settings import Settings
 from asr_node.worker.launch import Launcher, Running
@@ -21,6 +22,9 @@ from asr_node.worker.results import Results
 READY: Final = "ready"
 BACK_OFF_SECONDS: Final = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # before each attempt to restart
 RECYCLE_AGAIN_SECONDS: Final = 300.0  # after a successor that could not be started
+# No model is so slow that it would not have answered by then: the worker hangs.
+HANG_SECONDS: Final = 120.0
+SLOWEST: Final = 20.0  # seconds for each second of audio
 MEGABYTE: Final = 1024 * 1024
 
 
@@ -182,10 +186,14 @@ class Slot:
 
     async def _ask(self, running: Running, batch: Sequence[Item]) -> None:
         samples = [item.samples for item in batch]
+        deadline = _deadline_seconds(samples)
         if batch[0].operation is Operation.SPEECH:
-            self._results.speech(batch[0], await running.process.call("speech", samples[0]))
+            spans = await running.process.call("speech", samples[0], deadline_seconds=deadline)
+            self._results.speech(batch[0], spans)
             return
-        heard: Heard = await running.process.call("transcribe", samples, batch[0].options)
+        heard: Heard = await running.process.call(
+            "transcribe", samples, batch[0].options, deadline_seconds=deadline
+        )
         self.gpu_memory_bytes = heard.gpu_memory_bytes
         self._results.heard(batch, heard, running.loaded.device)
 
@@ -309,6 +317,10 @@ class Slot:
         except (OutOfMemory, WorkerEnded) as error:
             event("worker.start_failed", level=logging.ERROR, reason=str(error))
             return None
+
+
+def _deadline_seconds(batch: Sequence[Samples]) -> float:
+    return HANG_SECONDS + SLOWEST * sum(samples.size for samples in batch) / SAMPLE_RATE
 
 
 def _resident_bytes(running: Running) -> int:

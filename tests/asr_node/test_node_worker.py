@@ -53,6 +53,14 @@ async def test_it_transcribes_what_it_is_given(worker: WorkerProcess) -> None:
     assert heard.batches == (2,)
 
 
+async def test_one_that_hangs_is_ended(worker: WorkerProcess, engine: FakeEngine) -> None:
+    await loaded(worker)
+    engine.recognizer.gate.clear()
+    with pytest.raises(WorkerEnded, match=r"no answer for 0\.1 s"):
+        await worker.call("transcribe", [tone(1.0)], OPTIONS, deadline_seconds=0.1)
+    assert worker.status == -signal.SIGKILL
+
+
 async def test_it_finds_speech(worker: WorkerProcess) -> None:
     await loaded(worker)
     silence = np.zeros(16_000, np.float32)
