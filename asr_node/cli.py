@@ -66,8 +66,8 @@ def bind(host: str, port: int) -> socket.socket:
         listening = _listen(host, port)
     except OSError as error:
         raise StartRefused(
-            f"cannot listen on {host}:{port}: {error.strerror}; whoever holds it goes on, nothing "
-            "was started. Give another --host or --port (0 picks a free one)."
+            f"cannot listen on {host}:{port}: {error.strerror}; nothing was started and whoever "
+            "listens there goes on. Give another --host or --port (0 picks a free one)."
         ) from error
     if not ip_address(listening.getsockname()[0]).is_loopback:
         log.event(

@@ -31,7 +31,7 @@ class ApiKeys:
         self._path = path
         try:
             self._state: State | None = _state(path)
-            self._keys = _read(path)
+            self._keys = _read_keys(path)
         except (OSError, ValueError) as error:
             raise StartRefused(
                 f"--api-keys-file {path} cannot be read: {_why(error)}; nothing was started."
@@ -51,7 +51,7 @@ class ApiKeys:
             state = _state(self._path)
             if state == self._state:
                 return
-            keys = _read(self._path)
+            keys = _read_keys(self._path)
         except (OSError, ValueError) as error:
             if self._state is not None:  # say it once
                 event("api_keys.unreadable", level=logging.WARNING, reason=_why(error))
@@ -104,6 +104,13 @@ def _make(path: Path) -> None:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     begun.replace(path)
+
+
+def _read_keys(path: Path) -> tuple[bytes, ...]:
+    keys = _read(path)
+    if any(len(key) < SHORTEST for key in keys):
+        raise ValueError(f"a key in it is shorter than {SHORTEST} characters")
+    return keys
 
 
 def _read(path: Path) -> tuple[bytes, ...]:

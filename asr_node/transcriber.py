@@ -74,6 +74,11 @@ class Transcriber:
         self._history = history
         self._audio = audio
 
+    @property
+    def degraded(self) -> str | None:
+        """Why recordings are not kept though they should be; None where they are."""
+        return self._audio.degraded if self._audio is not None else None
+
     async def transcribe(
         self,
         recording: Recording,

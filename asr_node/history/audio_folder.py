@@ -32,6 +32,7 @@ class AudioFolder:
         self._quota = quota_bytes
         self._lock = threading.Lock()
         self._sizes: dict[str, int] | None = None  # bytes by name; names sort by time
+        self.degraded: str | None = None  # why the newest recording was not kept
 
     def keep(self, file: IO[bytes], filename: str, entry_id: str, created: datetime) -> None:
         """The upload as it came, whatever was read of it before."""
@@ -70,8 +71,11 @@ class AudioFolder:
             with self._lock:
                 self._kept()[name] = target.stat().st_size
                 self._make_room()
+            self.degraded = None
         except (OSError, ValueError) as error:  # ValueError: its sender has left, it is closed
             target.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                self.degraded = f"recordings are not kept: {error.strerror}"
             event("audio.not_kept", level=logging.WARNING, file=name, reason=str(error))
 
     def _kept(self) -> dict[str, int]:

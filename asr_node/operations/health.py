@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from asr_node.history.history import History
 from asr_node.node import Node
 from asr_node.protocols.transcription_request import DEFAULT_MODEL, check_model
+from asr_node.transcriber import Transcriber
 
 router = APIRouter()
 
@@ -22,7 +23,8 @@ async def readyz(request: Request) -> JSONResponse:
     """Degraded is still ready: `degraded` says what is amiss, or null."""
     node: Node = request.app.state.node
     history: History = request.app.state.history
-    reasons = [reason for reason in (node.degraded, history.degraded) if reason]
+    transcriber: Transcriber = request.app.state.transcriber
+    reasons = [why for why in (node.degraded, history.degraded, transcriber.degraded) if why]
     body = node.readiness() | {"degraded": "; ".join(reasons) or None}
     return JSONResponse(body, status_code=200 if node.ready else 503)
 

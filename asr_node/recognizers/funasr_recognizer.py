@@ -215,10 +215,12 @@ def known_languages(tokens: Sequence[str] | None) -> frozenset[str]:
 
 
 def plain_text(raw: str) -> str:
-    """Without `<|tags|>`, and without the spaces between Chinese segments.
+    """Without `<|tags|>`, and without the spaces between Chinese segments. Nothing where only
+    punctuation is left, which is what silence becomes.
 
     FunASR's own rich_transcription_postprocess turns tags into emoji."""
-    return GAP.sub("", " ".join(TAG.sub(" ", raw).split()))
+    text = GAP.sub("", " ".join(TAG.sub(" ", raw).split()))
+    return text if any(character.isalnum() for character in text) else ""
 
 
 def spoken_language(raw: str) -> str | None:

@@ -192,7 +192,7 @@ def _chunk_size(key: str, value: object) -> dict[str, Any]:
     parts = value.split(",") if isinstance(value, str) else value
     try:
         frames = [int(part) for part in _typed(key, parts, list, "three whole numbers")]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # OverflowError: Infinity
         raise _refused(key, f"{key} is three whole numbers, such as [5, 10, 5].") from error
     if len(frames) != 3 or not 1 <= frames[1] <= MAX_CHUNK_FRAMES:
         raise _refused(key, f"{key} is three whole numbers, the middle 1 to {MAX_CHUNK_FRAMES}.")

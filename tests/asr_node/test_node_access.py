@@ -107,8 +107,10 @@ async def test_the_last_keys_hold_when_the_file_goes(closed, keys_file: Path) ->
     assert (await models(closed, "Bearer no")).status_code == 401
 
 
-@pytest.mark.parametrize("content", ["", "\n# only words\n", None])
-def test_a_file_without_keys_is_refused_at_the_start(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize("content", ["", "\n# only words\n", "too short\n", None])
+def test_a_file_without_good_keys_is_refused_at_the_start(
+    tmp_path: Path, content: str | None
+) -> None:
     path = tmp_path / "keys"
     if content is not None:
         path.write_text(content)

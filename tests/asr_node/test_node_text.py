@@ -14,6 +14,7 @@ from asr_node.recognizers.funasr_recognizer import known_languages, plain_text, 
         ("<|zh|><|Speech|>打开wifi 开关", "打开wifi 开关"),
         ("<|nospeech|><|EMO_UNKNOWN|>", ""),
         ("", ""),
+        ("<|zh|><|NEUTRAL|><|Speech|><|withitn|>。", ""),
     ],
 )
 def test_tags_leave_neither_emoji_nor_gaps(raw: str, text: str) -> None:
