@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import httpx
 import yaml
 
 from benchmarks.machine import Watch, containers_left, kill_container, kill_process
+from benchmarks.ports import free_port
 from controller.client import Client
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -52,7 +52,7 @@ class BenchFleet:
         self.log_path = self.folder / "controller.log"
         self.kept = False
         self._stopped = False
-        self._api_port, self._router_port = _free_port(), _free_port()
+        self._api_port, self._router_port = free_port(), free_port()
         self._watch = Watch(self.folder)
         self._controller: subprocess.Popen[bytes] | None = None
         self._write_files(plans, versions)
@@ -299,9 +299,3 @@ def end_like_ctrl_c() -> None:
     a shell starts what it runs in the background with that signal ignored."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from typing import Final, Self
 
 import httpx
 import psutil
+
+from benchmarks.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _READY_SECONDS: Final = 300.0
@@ -107,7 +108,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 def asr_node(model: Path, options: Sequence[str], folder: Path) -> SpeechServer:
     """Numbers as words (--no-itn), as the other one writes them."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "asr_node", "--model", str(model), "--version", model.name]
     command += ["--port", str(port), "--data-dir", str(folder / "data"), "--no-itn", *options]
     return SpeechServer("asr-node", command, port, "/readyz", folder / "asr-node.log")
@@ -115,14 +116,8 @@ def asr_node(model: Path, options: Sequence[str], folder: Path) -> SpeechServer:
 
 def funasr_server(model: Path, folder: Path) -> SpeechServer:
     """FunASR's own, as it starts by default, on the CPU."""
-    port = _free_port()
+    port = free_port()
     script = Path(sys.executable).with_name("funasr-server")
     command = [sys.executable, str(script), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--device", "cpu", "--model-path", str(model)]
     return SpeechServer("funasr-server", command, port, "/health", folder / "funasr-server.log")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

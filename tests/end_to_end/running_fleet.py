@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ import psutil
 from docker.errors import DockerException
 
 import docker
+from benchmarks.ports import free_port
 from controller.adapters.state_folder import StateFolder
 
 ROOT = Path(__file__).parents[2]
@@ -304,9 +304,3 @@ class Load:
             began, time.time(), answer.status_code,
             headers.get("x-asr-version", ""), headers.get("x-asr-node", ""),
         )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

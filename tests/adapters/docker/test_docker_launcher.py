@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.ports import free_port
 from controller.adapters.docker.settings import DockerSettings
 from controller.adapters.nginx.docker_launcher import DockerLauncher
 from controller.core.errors import RouterUnavailable
@@ -35,9 +36,7 @@ LauncherMaker = Callable[[], DockerLauncher]
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from router_bench import Bench, free_port, nginx_of
+from router_bench import Bench, nginx_of
 
+from benchmarks.ports import free_port
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.settings import RouterSettings

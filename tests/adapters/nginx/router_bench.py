@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,12 +60,6 @@ class Bench:
 
     def pids(self) -> list[int]:
         return nginx_of(self.settings.run_dir)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def nginx_of(run_dir: Path) -> list[int]:

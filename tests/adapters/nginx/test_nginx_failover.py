@@ -6,9 +6,10 @@ import socket
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from router_bench import Bench, free_port
+from router_bench import Bench
 from speech_node_fakes import reset
 
+from benchmarks.ports import free_port
 from controller.adapters.nginx.access_log import Attempt
 from controller.core.routing import Endpoint, Group, Membership, Routing
 
