@@ -9,16 +9,9 @@ from typing import Any, get_args
 
 from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.errors import InvalidConfig, NotFound
+from controller.core.gate import ErrorRateGate, Measure
 from controller.core.names import check_name
-from controller.core.plan import (
-    ErrorRateGate,
-    Measure,
-    OnFail,
-    OnInconclusive,
-    Plan,
-    Promote,
-    Step,
-)
+from controller.core.plan import OnFail, OnInconclusive, Plan, Promote, Step
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.core.errors import ControllerError, NotFound
-from controller.core.plan import ErrorRateGate
+from controller.core.gate import ErrorRateGate
 from controller.core.scoring import Score, align
 from controller.core.verdict import judge
 from controller.engine.gates import total

@@ -1,9 +1,10 @@
 """Names are validated once, at the edge; inside, they are safe in paths, URLs and nginx."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from controller.core.errors import InvalidName
+from controller.core.errors import InvalidConfig, InvalidName
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 RESERVED: Final = frozenset({"stable", "canary", "backup", "baseline", "retired"})
@@ -22,3 +23,10 @@ def check_name(value: str, what: str) -> str:
     if value in RESERVED:
         raise InvalidName(f"{what} {value!r} is the name of a pool: choose another")
     return value
+
+
+def refuse_duplicates(key: str, names: Sequence[str]) -> None:
+    """Raises InvalidConfig."""
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidConfig(f"{key}: {name!r} is named twice")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
 from controller.core.errors import InvalidConfig
-from controller.core.names import check_name
+from controller.core.gate import ErrorRateGate
+from controller.core.names import check_name, refuse_duplicates
 
 OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
 Promote = Literal["manual", "auto"]
-Measure = Literal["cer", "wer"]
 _YEAR_SECONDS: Final = 365 * 86400
 
 
@@ -32,25 +31,6 @@ class Step:
             raise InvalidConfig(f"percent: {self.percent:g} is not 0.1-100 in steps of 0.1")
         if not 0 <= self.hold_seconds < math.inf:
             raise InvalidConfig(f"hold: {self.hold_seconds} is not a duration")
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRateGate:
-    """The error rate may rise by at most `max_increase_points` (percentage points), overall
-    and on each of `eval_sets`; empty means all of the plan's. Raises InvalidConfig."""
-
-    name: str = "error-rate"
-    measure: Measure = "cer"
-    max_increase_points: float = 1.0
-    eval_sets: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_name(self.name, "gate")
-        if not 0 < self.max_increase_points <= 100:  # 0 could be passed by no number of samples
-            raise InvalidConfig(
-                f"max_increase_points: {self.max_increase_points:g} is not above 0 and up to 100"
-            )
-        _refuse_duplicates("eval_sets", self.eval_sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +55,7 @@ class Plan:
         check_name(self.name, "plan")
         for name in self.eval_sets:
             check_name(name, "eval set")
-        _refuse_duplicates("eval_sets", self.eval_sets)
+        refuse_duplicates("eval_sets", self.eval_sets)
         self._check_steps()
         self._check_gates()
         if not 0 < self.start_deadline_seconds < math.inf:
@@ -99,7 +79,7 @@ class Plan:
             )
 
     def _check_gates(self) -> None:
-        _refuse_duplicates("gates", [gate.name for gate in self.gates])
+        refuse_duplicates("gates", [gate.name for gate in self.gates])
         for index, gate in enumerate(self.gates):
             if not self.eval_sets:
                 raise InvalidConfig(f"eval_sets: gate {gate.name} needs at least one")
@@ -120,9 +100,3 @@ class Plan:
         if not higher and percent < 100:  # a plan of the one step 100
             higher = self.steps[-1:]
         return replace(self, steps=(first, *higher))
-
-
-def _refuse_duplicates(key: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidConfig(f"{key}: {name!r} is named twice")

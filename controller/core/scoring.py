@@ -14,7 +14,7 @@ import jiwer
 
 from controller.core.errors import Refused
 from controller.core.eval_set import EvalSet, Utterance
-from controller.core.plan import Measure
+from controller.core.gate import Measure
 
 # Scripts written without spaces: Han (with extensions), kana, compatibility ideographs.
 _UNSPACED: Final = (

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from controller.core.errors import Refused
-from controller.core.plan import ErrorRateGate, Measure
+from controller.core.gate import ErrorRateGate, Measure
 from controller.core.scoring import Score
 
 CONFIDENCE_Z: Final = 1.96  # two-sided 95 %

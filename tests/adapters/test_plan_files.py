@@ -4,7 +4,8 @@ import pytest
 
 from controller.adapters.plan_files import known_plans, load_plan
 from controller.core.errors import InvalidConfig, InvalidName, NotFound
-from controller.core.plan import ErrorRateGate, Plan, Step
+from controller.core.gate import ErrorRateGate
+from controller.core.plan import Plan, Step
 from controller.core.verdict import check_size
 
 ROLLOUTS = Path(__file__).parents[2] / "rollouts"

@@ -4,7 +4,8 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
-from controller.core.plan import ErrorRateGate, Plan, Step
+from controller.core.gate import ErrorRateGate
+from controller.core.plan import Plan, Step
 from controller.core.rollout import Facts, Rollout, begin
 from controller.core.verdict import Outcome, Verdict
 

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import InvalidConfig, InvalidName
-from controller.core.plan import ErrorRateGate, Plan, Step
+from controller.core.gate import ErrorRateGate
+from controller.core.plan import Plan, Step
 
 TENTHS = st.integers(1, 1000).map(lambda tenths: tenths / 10)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import Refused
-from controller.core.plan import ErrorRateGate
+from controller.core.gate import ErrorRateGate
 from controller.core.scoring import Errors, Score, UtteranceScore
 from controller.core.verdict import (
     MINIMUM_UTTERANCES,

@@ -11,7 +11,8 @@ from pathlib import Path
 from controller.core.errors import NodeUnavailable
 from controller.core.eval_set import EvalSet, Utterance
 from controller.core.fleet import FleetConfig
-from controller.core.plan import ErrorRateGate, Plan, Step
+from controller.core.gate import ErrorRateGate
+from controller.core.plan import Plan, Step
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
 from controller.engine.gates import Evaluator
