@@ -86,9 +86,8 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
 def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
     measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.verdicts
     return rollout_summary(rollout) | {
-        "next_action": loop.memory.progress if measuring and loop.memory.progress
-        else next_action(rollout),
-    }  # fmt: skip
+        "next_action": (measuring and loop.gates.progress) or next_action(rollout),
+    }
 
 
 def rollout_summary(rollout: Rollout) -> dict[str, Any]:

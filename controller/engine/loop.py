@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from controller.core.desired import Desired, desired, servable
 from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
 from controller.core.fleet import Fleet, FleetConfig
-from controller.core.rollout import Facts, Phase, Rollout, advance
+from controller.core.rollout import Facts, Rollout, advance
 from controller.core.routing import Membership, Routing
-from controller.core.verdict import Verdict
 from controller.core.version import Version
 from controller.engine.commands import State, carry_out, check_start, settle
-from controller.engine.gates import Evaluator, measure
+from controller.engine.gate_keeper import GateKeeper
+from controller.engine.gates import Evaluator
+from controller.engine.inbox import Inbox
 from controller.engine.jobs import Jobs
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
@@ -45,10 +46,8 @@ class Ports:
 class _Memory:
     """What is known only since this controller runs; all of it can be found out again."""
 
-    verdicts: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
     alarm: str | None = None
     tick_seconds: float = 0.0
-    progress: str = ""
     evaluated: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
@@ -82,13 +81,12 @@ class Loop:
             ending=self.observer.ending,
         )
         self.evaluator = evaluator(self.observer.addresses, self.observer.digests)
+        self.gates = GateKeeper(self.evaluator, self.observer, self.jobs)
+        self._inbox = Inbox(ports.store)
         self.fleet = Fleet(stable=config.initial_version)
         self.rollout: Rollout | None = None
         self._began_at: datetime.datetime | None = None
         self._failed = False
-        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
-        self._intents: list[Intent] = []
-        self._submitting = asyncio.Lock()
 
     # -- what others ask of the loop --------------------------------------------------------
 
@@ -101,12 +99,7 @@ class Loop:
 
     async def submit(self, command: Command, arguments: dict[str, object], actor: str) -> Outcome:
         """Accept a command: it is written down, carried out by the next tick, and answered."""
-        async with self._submitting:  # commands are carried out in the order of their ids
-            store = self._ports.store
-            intent = await asyncio.to_thread(store.add_intent, command, arguments, actor)
-            answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-            self._waiting[intent.id] = answer
-            self._intents.append(intent)
+        answer = await self._inbox.add(command, arguments, actor)
         self.wake()
         return await answer
 
@@ -205,7 +198,9 @@ class Loop:
     async def tick(self) -> None:
         """One round. Waits for nothing but a transaction and the router's switch."""
         began = time.perf_counter()
-        await self._read_intents_again()
+        if self._failed:
+            await self._inbox.read_again()
+            self._failed = False
         await self.observer.trust(self._ports.now())
         outcomes: dict[int, Outcome] = {}
         try:
@@ -213,10 +208,7 @@ class Loop:
             await self._advance()
             await self._converge(self.desired())
         finally:  # who asked is told when it has taken effect, or cannot
-            for intent_id, outcome in outcomes.items():
-                waiting = self._waiting.pop(intent_id, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(outcome)
+            self._inbox.answer(outcomes)
         self.memory.tick_seconds = time.perf_counter() - began
         self._ticked.set()
         self._ticked.clear()
@@ -232,20 +224,12 @@ class Loop:
         else:
             event = self._event("fleet.created", "fleet", f"{self.fleet.stable} is stable")
             await self._save([event], fleet=self.fleet)
-        self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
-
-    async def _read_intents_again(self) -> None:
-        """After a failed tick: what was accepted and not carried out is in the store."""
-        if self._failed:
-            async with self._submitting:
-                self._intents = await asyncio.to_thread(self._ports.store.pending_intents)
-            self._failed = False
+        await self._inbox.read_again()
 
     async def _carry_out_intents(self, outcomes: dict[int, Outcome]) -> None:
-        while self._intents:
-            intent = self._intents[0]
+        while intent := self._inbox.first():
             outcomes[intent.id] = await self._carry_out(intent)
-            self._intents.remove(intent)
+            self._inbox.remove(intent)
 
     async def _carry_out(self, intent: Intent) -> Outcome:
         state = self._state()
@@ -261,7 +245,7 @@ class Loop:
         fleet = settle(before, after.rollout, after.fleet, now)
         outcome = Outcome(message)
         if intent.command == "retry" and after.rollout is not None:
-            self._forget_gates(after.rollout.id)
+            self.gates.forget(after.rollout.id)
         event = self._event(f"command.{intent.command}", intent.command, message, intent.actor)
         changed = self._phase_event(after.rollout, intent.actor)
         await self._save([event, *changed], fleet, after.rollout, (intent, outcome))
@@ -275,10 +259,6 @@ class Loop:
         """Raise Refused now where `start` would be refused anyway, whatever its plan."""
         check_start(self._state(), version, force)
 
-    def _forget_gates(self, rollout_id: str) -> None:
-        self.memory.verdicts.pop(rollout_id, None)
-        self.jobs.forget_error(f"gates:{rollout_id}")
-
     async def _advance(self) -> None:
         now = self._ports.now()
         before = self.rollout
@@ -291,7 +271,6 @@ class Loop:
 
     def _facts(self, rollout: Rollout, now: datetime.datetime) -> Facts:
         needed = self.config.canary_nodes_for(rollout.current_step.percent)
-        key = f"gates:{rollout.id}"
         return Facts(
             now=now,
             observing_since=self._began_at,
@@ -299,8 +278,8 @@ class Loop:
             canary_needed=needed,
             canary_problem=self.observer.mismatch(rollout.version)
             or self.keeper.problem(rollout.version),
-            verdicts=self.memory.verdicts.get(rollout.id),
-            evaluation_problem=None if self.jobs.runs(key) else self.jobs.error(key),
+            verdicts=self.gates.verdicts(rollout),
+            evaluation_problem=self.gates.problem(rollout),
         )
 
     async def _converge(self, wanted: Desired) -> None:
@@ -310,7 +289,7 @@ class Loop:
         if router.loaded != wanted.membership:
             self._load_router(wanted.membership, wanted.routing)
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, router.loaded)
-        self._measure()
+        self.gates.converge(self.rollout)
         await self._tell_alarm(wanted.alarm)
 
     async def _switch(self, routing: Routing) -> None:
@@ -334,37 +313,6 @@ class Loop:
             await self._ports.router.load(membership, routing)
 
         self.jobs.ensure("router.load", load)
-
-    def _measure(self) -> None:
-        rollout = self.rollout
-        if rollout is None:
-            return
-        key = f"gates:{rollout.id}"
-        if rollout.ended:
-            self.jobs.cancel(key)  # its requests would hold up the canary's drain
-        if rollout.phase is not Phase.HOLDING:
-            return
-        if rollout.verdicts or not rollout.plan.gates or self.jobs.error(key):
-            return
-
-        async def work() -> None:
-            try:
-                verdicts = await measure(rollout, self.evaluator, self._progress)
-            except NodeUnavailable:
-                if self._both_ready(rollout):
-                    raise
-                return  # a node went away: measured again when it is back
-            self.memory.verdicts[rollout.id] = verdicts
-
-        if self._both_ready(rollout):
-            self.jobs.ensure(key, work)
-
-    def _both_ready(self, rollout: Rollout) -> bool:
-        versions = (rollout.from_version, rollout.version)
-        return all(self.observer.addresses(version) for version in versions)
-
-    def _progress(self, version: str, eval_set: str, done: int, of: int) -> None:
-        self.memory.progress = f"{version} transcribes {eval_set}: {done} of {of}"
 
     async def _tell_alarm(self, alarm: str | None) -> None:
         if alarm == self.memory.alarm:

@@ -1,0 +1,47 @@
+"""Commands on their way to the loop: written down before they are accepted, answered when they
+have taken effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from controller.engine.ports import Store
+from controller.engine.records import Command, Intent, Outcome
+
+
+class Inbox:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._intents: list[Intent] = []
+        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._submitting = asyncio.Lock()
+
+    async def add(
+        self, command: Command, arguments: dict[str, object], actor: str
+    ) -> asyncio.Future[Outcome]:
+        """From here on it survives a crash. Done when the loop has carried it out."""
+        async with self._submitting:  # commands are carried out in the order of their ids
+            intent = await asyncio.to_thread(self._store.add_intent, command, arguments, actor)
+            answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            self._waiting[intent.id] = answer
+            self._intents.append(intent)
+        return answer
+
+    async def read_again(self) -> None:
+        """What was accepted and not carried out is in the store, whatever happened to us."""
+        async with self._submitting:
+            self._intents = await asyncio.to_thread(self._store.pending_intents)
+
+    def first(self) -> Intent | None:
+        return self._intents[0] if self._intents else None
+
+    def remove(self, intent: Intent) -> None:
+        self._intents.remove(intent)
+
+    def answer(self, outcomes: Mapping[int, Outcome]) -> None:
+        """Whoever still waits for one of these."""
+        for intent_id, outcome in outcomes.items():
+            waiting = self._waiting.pop(intent_id, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(outcome)
