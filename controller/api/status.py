@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from controller.core.advance import next_action
 from controller.core.desired import Desired, Pool
-from controller.core.rollout import Phase, Rollout, next_action
+from controller.core.rollout import Phase, Rollout
 from controller.core.routing import BACKUP_GROUP, Routing
 from controller.engine.loop import Loop
 from controller.engine.ports import RouterState

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from controller.core import rollout as rollouts
+from controller.core import steering
 from controller.core.errors import NotFound, Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.plan import Plan
-from controller.core.rollout import Phase, Rollout
+from controller.core.rollout import Phase, Rollout, begin
 from controller.engine.records import Intent
 
 _PLAN: Final = TypeAdapter(Plan)
@@ -50,7 +50,7 @@ def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
     retired_nodes = state.config.stable_nodes if warm else 0
     state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
     rollout_id = f"{version}-{now:%Y%m%d-%H%M%S}-{intent.id}"
-    begun = rollouts.begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now)
+    begun = begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now)
     share = f"{plan.steps[0].percent:g} %"
     return (
         replace(state, rollout=begun),
@@ -85,7 +85,7 @@ def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[St
     fleet, active = state.fleet, state.active
     if active is not None and to in {None, fleet.stable}:
         return (
-            replace(state, rollout=rollouts.roll_back(active, intent.actor, now)),
+            replace(state, rollout=steering.roll_back(active, intent.actor, now)),
             f"rolled back: all traffic is on {fleet.stable} again; {active.version} is stopped "
             f"when its last request has ended",
         )
@@ -106,7 +106,7 @@ def _taken_back(state: State, actor: str, now: datetime.datetime) -> Rollout | N
     made_stable = newest.phase is Phase.PROMOTED and newest.version == state.fleet.stable
     if newest.ended and not made_stable:
         return newest
-    return rollouts.roll_back(newest, actor, now)
+    return steering.roll_back(newest, actor, now)
 
 
 def _window(state: State) -> datetime.timedelta:
@@ -134,15 +134,15 @@ def _steered(
 ) -> Rollout:
     match command:
         case "promote":
-            return rollouts.promote(active, actor, bool(arguments.get("full")), now)
+            return steering.promote(active, actor, bool(arguments.get("full")), now)
         case "pause":
-            return rollouts.pause(active, actor, now)
+            return steering.pause(active, actor, now)
         case "resume":
-            return rollouts.resume(active, actor, now)
+            return steering.resume(active, actor, now)
         case "retry":
-            return rollouts.retry(active, actor, now)
+            return steering.retry(active, actor, now)
         case "abort":
-            return rollouts.abort(active, actor, now)
+            return steering.abort(active, actor, now)
         case _:
             raise Refused(f"unknown command {command!r}")
 

@@ -11,10 +11,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from controller.core.advance import Facts, advance
 from controller.core.desired import Desired, desired, servable
 from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
 from controller.core.fleet import Fleet, FleetConfig
-from controller.core.rollout import Facts, Rollout, advance
+from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
 from controller.engine.commands import State, carry_out, check_start, settle

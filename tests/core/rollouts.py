@@ -4,9 +4,10 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
+from controller.core.advance import Facts
 from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
-from controller.core.rollout import Facts, Rollout, begin
+from controller.core.rollout import Rollout, begin
 from controller.core.verdict import Outcome, Verdict
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

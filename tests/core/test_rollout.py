@@ -2,9 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import rollout as rollouts
+from controller.core import steering
+from controller.core.advance import advance
 from controller.core.errors import IllegalTransition
-from controller.core.rollout import ENDED, NEXT, Phase, Rollout, advance, promote
+from controller.core.rollout import ENDED, NEXT, Phase, Rollout
+from controller.core.steering import promote
 from controller.core.verdict import Outcome
 from tests.core.rollouts import PLAN, a_rollout, a_verdict, facts, later
 
@@ -106,21 +108,21 @@ def test_promote_is_refused_after_a_failed_gate() -> None:
 
 
 def test_a_paused_rollout_keeps_its_share_and_does_not_go_on() -> None:
-    paused = rollouts.pause(holding(), "ann", later(1))
+    paused = steering.pause(holding(), "ann", later(1))
     after = advance(paused, facts(seconds=9999, verdicts=(a_verdict(),)))
     assert (after.phase, after.percent) == (Phase.PAUSED, 5)
-    assert rollouts.resume(after, "ann", later(9999)).phase is Phase.HOLDING
+    assert steering.resume(after, "ann", later(9999)).phase is Phase.HOLDING
 
 
 def test_retry_measures_the_gates_again() -> None:
     waiting = holding(verdicts=(a_verdict(Outcome.INCONCLUSIVE),)).to(Phase.WAITING, later(1), "?")
-    after = rollouts.retry(waiting, "ann", later(2))
+    after = steering.retry(waiting, "ann", later(2))
     assert (after.phase, after.verdicts) == (Phase.HOLDING, ())
 
 
 @pytest.mark.parametrize("phase", [p for p in Phase if p not in ENDED])
 def test_abort_works_in_every_phase_that_has_not_ended(phase: Phase) -> None:
-    after = rollouts.abort(a_rollout(phase=phase, reached_percent=5), "ann", later(1))
+    after = steering.abort(a_rollout(phase=phase, reached_percent=5), "ann", later(1))
     assert (after.phase, after.percent) == (Phase.ABORTED, 0)
 
 
@@ -129,7 +131,7 @@ def test_what_has_ended_stays_as_it_is(phase: Phase) -> None:
     ended = a_rollout(phase=phase)
     assert advance(ended, facts(canary_problem="gone")) == ended
     with pytest.raises(IllegalTransition, match="nothing was changed"):
-        rollouts.abort(ended, "ann", later(1))
+        steering.abort(ended, "ann", later(1))
 
 
 some_facts = st.builds(
@@ -163,7 +165,7 @@ def _commanded(rollout: Rollout, command: str, now: object) -> Rollout:
             case "none":
                 return rollout
             case _:
-                return getattr(rollouts, command)(rollout, "ann", now)
+                return getattr(steering, command)(rollout, "ann", now)
     except IllegalTransition:
         return rollout
 

@@ -1,0 +1,137 @@
+"""What facts make of a rollout. Pure: facts in, a new value out."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+
+from controller.core.rollout import Phase, Rollout, next_step
+from controller.core.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `advance` may know: measured, never assumed.
+
+    `observing_since` is when this controller began: time in which nobody looked is not held
+    against a node.
+    `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what
+    the current step takes. `canary_problem` says why the canary will not become ready (crash
+    loop, wrong digest). `verdicts` is None until both versions' transcripts are scored;
+    `evaluation_problem` says why they cannot be."""
+
+    now: datetime.datetime
+    canary_ready: int
+    canary_needed: int
+    observing_since: datetime.datetime | None = None
+    canary_problem: str | None = None
+    verdicts: tuple[Verdict, ...] | None = None
+    evaluation_problem: str | None = None
+
+
+def advance(rollout: Rollout, facts: Facts) -> Rollout:
+    """The rollout after these facts; the same value where nothing is to change."""
+    if rollout.ended:
+        return rollout
+    judged = _with_verdicts(rollout, facts)  # first: what sent it back must stay to be read
+    if problem := _fatal(judged, facts):
+        return judged.to(Phase.ROLLED_BACK, facts.now, problem)
+    match judged.phase:
+        case Phase.PREPARING:
+            return _prepared(judged, facts)
+        case Phase.HOLDING:
+            return _held(judged, facts)
+        case _:
+            return judged
+
+
+def _fatal(rollout: Rollout, facts: Facts) -> str | None:
+    if facts.canary_problem is not None:
+        return f"{rollout.version} cannot serve: {facts.canary_problem}"
+    since = max(rollout.phase_since, facts.observing_since or rollout.phase_since)
+    waited = (facts.now - since).total_seconds()
+    deadline = rollout.plan.start_deadline_seconds
+    if rollout.phase is Phase.PREPARING and waited > deadline:
+        return (
+            f"{rollout.version} was not ready after {deadline:g} s "
+            f"({facts.canary_ready} of {facts.canary_needed} nodes)"
+        )
+    failed = [v for v in facts.verdicts or () if v.verdict is Outcome.FAIL]
+    if failed and rollout.plan.on_fail == "rollback":
+        return f"gate {failed[0].gate} failed: {failed[0].reason}"
+    return None
+
+
+def _with_verdicts(rollout: Rollout, facts: Facts) -> Rollout:
+    if facts.verdicts is None or facts.verdicts == rollout.verdicts:
+        return rollout
+    return replace(rollout, verdicts=facts.verdicts)
+
+
+def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
+    if facts.canary_ready < facts.canary_needed:
+        return rollout
+    percent = rollout.current_step.percent
+    reason = f"{facts.canary_ready} canary nodes are ready: {percent:g} %"
+    return replace(rollout.to(Phase.HOLDING, facts.now, reason), reached_percent=percent)
+
+
+def _held(rollout: Rollout, facts: Facts) -> Rollout:
+    decided, why = _gates(rollout, facts)
+    if decided is None:
+        return rollout
+    if decided is Outcome.PASS or (rollout.full and decided is not Outcome.FAIL):
+        return _passed(rollout, facts, why)
+    match rollout.plan.on_fail if decided is Outcome.FAIL else rollout.plan.on_inconclusive:
+        case "rollback":
+            return rollout.to(Phase.ROLLED_BACK, facts.now, why)
+        case "continue":
+            return _passed(rollout, facts, why)
+        case _:
+            return rollout.to(Phase.WAITING, facts.now, f"{why}: a person must decide")
+
+
+def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
+    if facts.canary_ready < facts.canary_needed:
+        return rollout  # a canary that is not there proves nothing
+    held = (facts.now - rollout.phase_since).total_seconds()
+    if held < rollout.current_step.hold_seconds and not rollout.full:
+        return rollout
+    if rollout.is_last_step:
+        return rollout.to(Phase.PROMOTED, facts.now, f"last step done; {why}")
+    if rollout.plan.promote == "auto" or rollout.full:
+        return next_step(rollout, facts.now, why)
+    return rollout.to(Phase.WAITING, facts.now, f"{why}; waits for `rollout promote`")
+
+
+def _gates(rollout: Rollout, facts: Facts) -> tuple[Outcome | None, str]:
+    """What the gates say together, with the reason; None while they are being measured."""
+    if facts.evaluation_problem is not None:
+        return Outcome.INCONCLUSIVE, f"the gates could not be measured: {facts.evaluation_problem}"
+    if not rollout.plan.gates:
+        return Outcome.PASS, "the plan has no gates"
+    if not rollout.verdicts:
+        return None, ""
+    for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
+        for verdict in rollout.verdicts:
+            if verdict.verdict is outcome:
+                return outcome, f"gate {verdict.gate} is {outcome}: {verdict.reason}"
+    return Outcome.PASS, f"all {len(rollout.verdicts)} gates passed"
+
+
+def next_action(rollout: Rollout) -> str:
+    """What happens next by itself, or what a person is to do; one sentence."""
+    step = rollout.current_step
+    match rollout.phase:
+        case Phase.PREPARING:
+            return f"{step.percent:g} % to {rollout.version} as soon as its nodes are ready"
+        case Phase.HOLDING if rollout.plan.gates and not rollout.verdicts:
+            return "the gates are being measured"
+        case Phase.HOLDING:
+            return f"decides {step.hold_seconds:g} s after the step began"
+        case Phase.WAITING:
+            return "`rollout promote` goes on, `rollout abort` goes back"
+        case Phase.PAUSED:
+            return "`rollout resume` goes on, `rollout abort` goes back"
+        case _:
+            return "nothing: it has ended"
