@@ -108,8 +108,8 @@ def _worst(scores: Sequence[Score]) -> list[dict[str, Any]]:
     by_key = [{(u.eval_set, u.key): u for u in score.utterances} for score in scores]
 
     def more_errors(key: tuple[str, str]) -> int:
-        before = by_key[0][key].cer.total if len(scores) == 2 else 0
-        return by_key[-1][key].cer.total - before
+        before = by_key[0][key].errors().total if len(scores) == 2 else 0
+        return by_key[-1][key].errors().total - before
 
     worst = sorted(by_key[-1], key=more_errors, reverse=True)[:_WORST]
     return [

@@ -8,7 +8,10 @@ from typing import Literal
 from controller.core.errors import InvalidConfig
 from controller.core.names import check_name, refuse_duplicates
 
-Measure = Literal["cer", "wer"]
+# Error rates of characters, words, both mixed (characters for Han and kana), whole sentences.
+Measure = Literal["cer", "wer", "mer", "ser"]
+# Numbers compared as they are written, or by value (10086 is 一零零八六).
+Form = Literal["written", "numbers"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,12 @@ def test_a_cjk_character_is_a_token_and_so_is_a_run_of_letters() -> None:
     assert tokens("打开 wifi 5，It's カ") == ["打", "开", "wifi", "5", "its", "カ"]
 
 
-def test_wer_counts_words_where_cer_counts_letters() -> None:
-    result = scored("打开wifi", "打开wife")
-    assert result.errors("wer") == Errors(1, 0, 0, 3)
+def test_each_measure_counts_in_its_unit() -> None:
+    result = scored("打开 wifi", "打开 wife")
     assert result.errors("cer") == Errors(1, 0, 0, 6)
+    assert result.errors("mer") == Errors(1, 0, 0, 3)
+    assert result.errors("wer") == Errors(1, 0, 0, 2)
+    assert result.errors("ser") == Errors(1, 0, 0, 1)
 
 
 def test_a_failed_request_counts_as_all_deletions() -> None:
@@ -124,9 +126,11 @@ def test_cer_is_jiwers(reference: str, hypothesis: str) -> None:
 
 
 @given(REFERENCES, SPOKEN)
-def test_wer_is_jiwers(reference: str, hypothesis: str) -> None:
-    expected = jiwer.wer(" ".join(tokens(reference)), " ".join(tokens(hypothesis)))
-    assert scored(reference, hypothesis).rate("wer") == pytest.approx(expected)
+def test_mer_and_wer_are_jiwers(reference: str, hypothesis: str) -> None:
+    mixed = jiwer.wer(" ".join(tokens(reference)), " ".join(tokens(hypothesis)))
+    assert scored(reference, hypothesis).rate("mer") == pytest.approx(mixed)
+    spaced = jiwer.wer(normalised(reference), normalised(hypothesis))
+    assert scored(reference, hypothesis).rate("wer") == pytest.approx(spaced)
 
 
 @given(SPOKEN, SPOKEN, st.none() | SPOKEN)

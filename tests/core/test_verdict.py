@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from controller.core.errors import Refused
 from controller.core.gate import ErrorRateGate
-from controller.core.scoring import Errors, Score, UtteranceScore
+from controller.core.scoring import Score, UtteranceScore
 from controller.core.verdict import (
     MINIMUM_UTTERANCES,
     Outcome,
@@ -25,7 +25,7 @@ def a_score(errors: list[int], eval_set: str = "digits", length: int = LENGTH) -
     """One utterance of `length` characters for each number of errors."""
     return Score(
         tuple(
-            UtteranceScore(eval_set, f"u{i}", "", "", Errors(n, 0, 0, length), Errors())
+            UtteranceScore(eval_set, f"u{i}", "一" * length, "二" * n + "一" * (length - n))
             for i, n in enumerate(errors)
         )
     )
@@ -139,7 +139,7 @@ def test_scores_of_different_utterances_are_refused(canary: Score) -> None:
 
 def test_the_gates_measure_decides_what_is_compared() -> None:
     verdict = judge(ErrorRateGate(measure="wer"), a_score([0] * 40), a_score([9] * 40))[0]
-    assert verdict.difference == 0  # a_score has errors in characters only
+    assert verdict.difference == 1  # each reference is one word
 
 
 @given(COUNTS)
