@@ -188,7 +188,7 @@ def start(
     percent: Annotated[float | None, typer.Option(help="Share of the first step.")] = None,
     plan: Annotated[str, typer.Option(help="Name or path of the plan.")] = "default",
     watch: Annotated[bool, typer.Option(help="Follow it to its end or to a question.")] = False,
-    force: Annotated[bool, typer.Option(help="Also a version that is marked bad.")] = False,
+    force: Annotated[bool, typer.Option(help="Also a version marked bad, or in a freeze.")] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
@@ -236,11 +236,12 @@ def verdict_status(rollout: dict[str, Any]) -> int:
 @app.command()
 def promote(
     full: Annotated[bool, typer.Option("--full", help="All the way.")] = False,
+    force: Annotated[bool, typer.Option(help="Also while the plan freezes changes.")] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
     """On to the next step."""
-    answer = Client(state_dir).post("/api/rollouts/current/promote", {"full": full})
+    answer = Client(state_dir).post("/api/rollouts/current/promote", {"full": full, "force": force})
     _show(answer, as_json, _message)
 
 

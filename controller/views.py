@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from controller.core.plan import Plan
+from controller.core.plan import Plan, Step
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
 _WATCH_SECONDS: Final = 0.5
@@ -138,8 +138,7 @@ def doctor(value: Sequence[dict[str, Any]]) -> str:
 
 def plan(value: Plan) -> str:
     """A plan in words."""
-    steps = [f"{s.percent:g} % for at least {s.hold_seconds:g} s" for s in value.steps]
-    lines = [f"plan {value.name}: " + ", then ".join(steps)]
+    lines = [f"plan {value.name}: " + ", then ".join(map(_step, value.steps))]
     who = "goes on by itself" if value.promote == "auto" else "waits for `rollout promote`"
     lines.append(f"after each step it {who}; gate failed: {value.on_fail}; "
                  f"undecided: {value.on_inconclusive}")  # fmt: skip
@@ -149,8 +148,32 @@ def plan(value: Plan) -> str:
             f"gate {gate.name}: {gate.measure.upper()} may rise by at most "
             f"{gate.max_increase_points:g} points, overall and on each of {sets}"
         )
-    lines.append(f"the replaced version stays warm for {value.rollback_window_seconds:g} s")
+    for freeze in value.freeze:
+        lines.append(
+            f"nothing goes forward for {_duration(freeze.seconds)} from each `{freeze.cron}` "
+            f"({freeze.timezone}); going back is always possible"
+        )
+    window = _duration(value.rollback_window_seconds)
+    lines.append(f"the replaced version stays warm for {window}")
     return "\n".join(lines)
+
+
+def _step(step: Step) -> str:
+    text = f"{step.percent:g} % for at least {_duration(step.hold_seconds)}"
+    if step.min_requests:
+        text += f" and {step.min_requests:,} requests"
+    if step.deadline_seconds is not None:
+        text += f" (undecided after {_duration(step.deadline_seconds)})"
+    return text + (", then a person is asked" if step.pause else "")
+
+
+def _duration(seconds: float) -> str:
+    """As plans write it: 1h30m."""
+    days, rest = divmod(round(seconds), 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = zip((days, hours, minutes, rest), "dhms", strict=True)
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
 def plan_json(value: Plan) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from controller.adapters.yaml_file import Node, Section, read_yaml
+from controller.core.cron import cron_trigger
 from controller.core.errors import InvalidConfig, NotFound
 from controller.core.gate import ErrorRateGate, Measure
 from controller.core.names import check_name
-from controller.core.plan import OnFail, OnInconclusive, Plan, Promote, Step
+from controller.core.plan import Freeze, OnFail, OnInconclusive, Plan, Promote, Step
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
@@ -49,6 +50,7 @@ def _plan(path: Path) -> Plan:
         "rollback_window_seconds": root.duration_seconds("rollback_window", 3600.0),
         "eval_sets": _eval_sets(root),
         "steps": tuple(_step(item.mapping()) for item in root.items("steps")),
+        "freeze": tuple(_freeze(item.mapping()) for item in root.items("freeze")),
         "gates": tuple(_gate(item.mapping()) for item in root.items("gates")),
     }
     root.done()
@@ -58,9 +60,23 @@ def _plan(path: Path) -> Plan:
 
 def _step(section: Section) -> Step:
     percent = section.number("percent")
-    hold = section.duration_seconds("hold", 0.0)
+    values: dict[str, Any] = {
+        "hold_seconds": section.duration_seconds("hold", 0.0),
+        "min_requests": section.integer("min_requests", 0, minimum=0),
+        "pause": section.boolean("pause", False),
+        "deadline_seconds": section.duration_seconds("deadline", None),
+    }
     with _located(section):
-        return Step(percent, hold)
+        return Step(percent, **values)
+
+
+def _freeze(section: Section) -> Freeze:
+    cron = section.string("cron")
+    seconds = section.duration_seconds("for")
+    timezone = section.string("timezone", "UTC")
+    with _located(section):
+        cron_trigger(cron, timezone)
+        return Freeze(cron, seconds, timezone)
 
 
 def _gate(section: Section) -> ErrorRateGate:

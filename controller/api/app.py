@@ -73,7 +73,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         loop.observe_round: _OBSERVE_SECONDS,
         loop.observer.probe: loop.config.probes.interval_seconds,
         loop.check_router: 1.0,
-        service.read_access_log: 1.0,
+        loop.observe_traffic: 1.0,
         service.rotate_access_log: 60.0,
     }
     for work, seconds in rounds.items():

@@ -41,6 +41,7 @@ class StartBody(_Body):
 
 class PromoteBody(_Body):
     full: bool = False
+    force: bool = False
 
 
 class RollbackBody(_Body):
@@ -117,7 +118,7 @@ async def start(body: StartBody, service: Running) -> dict[str, Any]:
 
 @router.post("/api/rollouts/current/promote")
 async def promote(body: PromoteBody, service: Running) -> dict[str, Any]:
-    return await _command(service, "promote", {"full": body.full}, body.actor)
+    return await _command(service, "promote", body.model_dump(exclude={"actor"}), body.actor)
 
 
 @router.post("/api/rollouts/current/{command}")

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from controller.adapters.eval_sets import read_eval_set
 from controller.adapters.fleet_file import FleetFile, locate_model, read_fleet
 from controller.adapters.model_files import check_models, local_digest
-from controller.adapters.nginx.access_log import AccessLogReader
+from controller.adapters.nginx.router_log import RouterLog
 from controller.adapters.node_http import NodeHttpClient
 from controller.adapters.plan_files import load_plan
 from controller.adapters.state_folder import StateFolder
@@ -31,7 +31,6 @@ from controller.core.version import Version
 from controller.engine.gates import Evaluator
 from controller.engine.loop import Loop, Ports
 from controller.engine.records import Event
-from controller.engine.traffic import Served, Traffic
 from controller.resources import rollouts_dir
 from controller.settings import Settings
 
@@ -52,18 +51,13 @@ class Service:
     client: NodeHttpClient
     loop: Loop
     stop: Callable[[], None]
-    traffic: Traffic = field(init=False)
     evaluations: Evaluations = field(init=False)
-    _access_log: AccessLogReader = field(init=False)
-    _share: float | None = None
 
     def __post_init__(self) -> None:
-        self.traffic = Traffic(self._node_at)
         self.evaluations = Evaluations(self.loop)
-        self._access_log = AccessLogReader(self.folder.router_dir / "access.log")
 
     def status(self) -> dict[str, Any]:
-        return status(self.loop, self.loop.router_state(), self.traffic, self.parts.runtime.name)
+        return status(self.loop, self.loop.router_state(), self.parts.runtime.name)
 
     def versions_summary(self) -> list[dict[str, Any]]:
         fleet, digests = self.loop.fleet, self.loop.observer.digests
@@ -123,26 +117,6 @@ class Service:
         self.loop.learn(version, digest)
         return f"version {version.name} added; `rollout start {version.name}` rolls it out"
 
-    async def read_access_log(self) -> None:
-        """Count what the router served since the last look."""
-        routing = self.loop.router_state().routing
-        requests = await asyncio.to_thread(lambda: list(self._access_log.read()))
-        share = routing.canary_percent if routing is not None else None
-        if share != self._share:  # what was logged until now belongs to the share before
-            self.traffic.begin_anew()
-            self._share = share
-            return
-        for request in requests:
-            self.traffic.take(
-                Served(
-                    pool=request.pool,
-                    decided_by=request.decided_by,
-                    key_hash=request.key_hash,
-                    status=request.status,
-                    attempts=tuple((a.address, a.status) for a in request.attempts),
-                )
-            )
-
     async def rotate_access_log(self) -> None:
         """Begin a new log file when the old one has grown large."""
         path = self.folder.router_dir / "access.log"
@@ -155,10 +129,6 @@ class Service:
         await self.client.close()
         await asyncio.to_thread(self.store.close)
 
-    def _node_at(self, address: str) -> str | None:
-        loaded = self.loop.router_state().loaded
-        return loaded.node_at(address) if loaded is not None else None
-
 
 def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
     """Check everything that can be wrong, then put the parts together. Starts nothing."""
@@ -168,7 +138,8 @@ def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
     store = SqlStore.in_folder(folder.path)
     versions = merged_versions(fleet, store)
     client = NodeHttpClient()
-    ports = Ports(store, parts.runtime, parts.router, client, utc_now)
+    access_log = RouterLog(folder.router_dir / "access.log")
+    ports = Ports(store, parts.runtime, parts.router, client, access_log, utc_now)
 
     def eval_set(name: str) -> EvalSet:
         return read_eval_set(fleet.eval_sets_dir, name)

@@ -14,13 +14,13 @@ from controller.engine.ports import RouterState
 from controller.engine.traffic import Traffic
 
 
-def status(loop: Loop, router: RouterState, traffic: Traffic, runtime: str) -> dict[str, Any]:
+def status(loop: Loop, router: RouterState, runtime: str) -> dict[str, Any]:
     """Everything a person or a program asks first. Facts of this moment, from memory."""
     wanted = loop.desired()
     return {
         "service": loop.config.service,
         "runtime": runtime,
-        "router": _router(router, traffic) | {"settled": _is_settled(wanted, router)},
+        "router": _router(router, loop.traffic) | {"settled": _is_settled(wanted, router)},
         "pools": {pool.value: _pool(loop, wanted, pool) for pool in Pool},
         "rollout": _rollout(loop, loop.rollout) if loop.rollout is not None else None,
         "fleet": {
@@ -87,7 +87,7 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
 def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
     measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.verdicts
     return rollout_summary(rollout) | {
-        "next_action": (measuring and loop.gates.progress) or next_action(rollout),
+        "next_action": (measuring and loop.gates.progress) or loop.next_action(rollout),
     }
 
 

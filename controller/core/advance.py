@@ -16,15 +16,18 @@ class Facts:
     `observing_since` is when this controller began: time in which nobody looked is not held
     against a node.
     `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what
-    the current step takes. `canary_problem` says why the canary will not become ready (crash
-    loop, wrong digest). `verdicts` is None until both versions' transcripts are scored;
-    `evaluation_problem` says why they cannot be."""
+    the current step takes; `canary_requests` are the random ones that it had in this step. Until
+    `frozen_until`, no version gets more traffic. `canary_problem` says why the canary will not
+    become ready (crash loop, wrong digest). `verdicts` is None until both versions' transcripts
+    are scored; `evaluation_problem` says why they cannot be."""
 
     now: datetime.datetime
     canary_ready: int
     canary_needed: int
     observing_since: datetime.datetime | None = None
     canary_problem: str | None = None
+    canary_requests: int = 0
+    frozen_until: datetime.datetime | None = None
     verdicts: tuple[Verdict, ...] | None = None
     evaluation_problem: str | None = None
 
@@ -79,7 +82,7 @@ def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
 def _held(rollout: Rollout, facts: Facts) -> Rollout:
     decided, why = _gates(rollout, facts)
     if decided is None:
-        return rollout
+        return _unless_overdue(rollout, facts, "the gates are being measured")
     if decided is Outcome.PASS or (rollout.full and decided is not Outcome.FAIL):
         return _passed(rollout, facts, why)
     match rollout.plan.on_fail if decided is Outcome.FAIL else rollout.plan.on_inconclusive:
@@ -92,16 +95,59 @@ def _held(rollout: Rollout, facts: Facts) -> Rollout:
 
 
 def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
-    if facts.canary_ready < facts.canary_needed:
-        return rollout  # a canary that is not there proves nothing
-    held = (facts.now - rollout.phase_since).total_seconds()
-    if held < rollout.current_step.hold_seconds and not rollout.full:
-        return rollout
+    if waits := _waits_for(rollout, facts):
+        return _unless_overdue(rollout, facts, waits)
+    return _onwards(rollout, facts, why)
+
+
+def _onwards(rollout: Rollout, facts: Facts, why: str) -> Rollout:
+    asks = not rollout.full and (rollout.plan.promote == "manual" or rollout.current_step.pause)
     if rollout.is_last_step:
         return rollout.to(Phase.PROMOTED, facts.now, f"last step done; {why}")
-    if rollout.plan.promote == "auto" or rollout.full:
-        return next_step(rollout, facts.now, why)
-    return rollout.to(Phase.WAITING, facts.now, f"{why}; waits for `rollout promote`")
+    if asks:
+        return rollout.to(Phase.WAITING, facts.now, f"{why}; waits for `rollout promote`")
+    return next_step(rollout, facts.now, why)
+
+
+def _waits_for(rollout: Rollout, facts: Facts) -> str | None:
+    """What a step that its gates let pass still waits for, in words."""
+    step = rollout.current_step
+    if facts.canary_ready < facts.canary_needed:  # a canary that is not there proves nothing
+        return f"{facts.canary_ready} of {facts.canary_needed} canary nodes are ready"
+    if rollout.full:
+        return None
+    left = step.hold_seconds - _held_seconds(rollout, facts)
+    if left > 0:
+        return f"the step is held for another {left:.0f} s"
+    missing = step.min_requests - facts.canary_requests
+    if missing > 0:
+        return (
+            f"{rollout.version} has had {facts.canary_requests:,} of {step.min_requests:,} requests"
+        )
+    if facts.frozen_until is not None:
+        return f"changes are frozen until {facts.frozen_until:%Y-%m-%d %H:%M %Z}"
+    return None
+
+
+def _unless_overdue(rollout: Rollout, facts: Facts, waits: str) -> Rollout:
+    """As it is, until the step's deadline; then what is not decided is inconclusive."""
+    deadline = rollout.current_step.deadline_seconds
+    if deadline is None or rollout.full or facts.frozen_until is not None:
+        return rollout
+    if _held_seconds(rollout, facts) < deadline:
+        return rollout
+    why = f"not decided {deadline:g} s after the step began: {waits}"
+    match rollout.plan.on_inconclusive:
+        case "rollback":
+            return rollout.to(Phase.ROLLED_BACK, facts.now, why)
+        case "continue" if facts.canary_ready >= facts.canary_needed:
+            return _onwards(rollout, facts, why)
+        case _:
+            return rollout.to(Phase.WAITING, facts.now, f"{why}; a person must decide")
+
+
+def _held_seconds(rollout: Rollout, facts: Facts) -> float:
+    return (facts.now - rollout.phase_since).total_seconds()
 
 
 def _gates(rollout: Rollout, facts: Facts) -> tuple[Outcome | None, str]:
@@ -119,7 +165,7 @@ def _gates(rollout: Rollout, facts: Facts) -> tuple[Outcome | None, str]:
     return Outcome.PASS, f"all {len(rollout.verdicts)} gates passed"
 
 
-def next_action(rollout: Rollout) -> str:
+def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
     """What happens next by itself, or what a person is to do; one sentence."""
     step = rollout.current_step
     match rollout.phase:
@@ -127,6 +173,8 @@ def next_action(rollout: Rollout) -> str:
             return f"{step.percent:g} % to {rollout.version} as soon as its nodes are ready"
         case Phase.HOLDING if rollout.plan.gates and not rollout.verdicts:
             return "the gates are being measured"
+        case Phase.HOLDING if facts is not None and (waits := _waits_for(rollout, facts)):
+            return f"decides when it can: {waits}"
         case Phase.HOLDING:
             return f"decides {step.hold_seconds:g} s after the step began"
         case Phase.WAITING:

@@ -20,10 +20,15 @@ _YEAR_SECONDS: Final = 365 * 86400
 @dataclass(frozen=True, slots=True)
 class Step:
     """`percent` (0.1-100, steps of 0.1) of random traffic goes to the canary for at least
-    `hold_seconds`. Raises InvalidConfig."""
+    `hold_seconds` and until it has had `min_requests` of it; then, with `pause`, a person is
+    asked, whatever the plan says of promotion. What is not decided `deadline_seconds` after the
+    step began is inconclusive. Raises InvalidConfig."""
 
     percent: float
     hold_seconds: float = 0.0
+    min_requests: int = 0
+    pause: bool = False
+    deadline_seconds: float | None = None
 
     def __post_init__(self) -> None:
         tenths = self.percent * 10
@@ -31,6 +36,29 @@ class Step:
             raise InvalidConfig(f"percent: {self.percent:g} is not 0.1-100 in steps of 0.1")
         if not 0 <= self.hold_seconds < math.inf:
             raise InvalidConfig(f"hold: {self.hold_seconds} is not a duration")
+        if self.min_requests < 0:
+            raise InvalidConfig(f"min_requests: {self.min_requests} is below 0")
+        if self.deadline_seconds is not None and self.deadline_seconds <= self.hold_seconds:
+            raise InvalidConfig(
+                f"deadline: {self.deadline_seconds:g} s is not after the step's hold of "
+                f"{self.hold_seconds:g} s"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """From each time that `cron` names (five fields, in the IANA time zone `timezone`), for
+    `seconds`, no version gets more traffic. Going back is always possible.
+
+    Raises InvalidConfig; whether `cron` is one, its reader knows (adapters.plan_files)."""
+
+    cron: str
+    seconds: float
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= _YEAR_SECONDS:
+            raise InvalidConfig("for: must be longer than nothing and at most 365 days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +78,7 @@ class Plan:
     start_deadline_seconds: float = 300.0
     rollback_window_seconds: float = 3600.0
     eval_sets: tuple[str, ...] = ()
+    freeze: tuple[Freeze, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "plan")
@@ -93,9 +122,9 @@ class Plan:
     def starting_at(self, percent: float) -> Plan:
         """The plan whose first step has `percent`; lower ones are skipped.
 
-        The new step is held as long as the one it stands in for: the highest not above it."""
+        The new step is else like the one it stands in for: the highest not above it."""
         below = [step for step in self.steps if step.percent <= percent]
-        first = Step(percent, (below or self.steps)[-1 if below else 0].hold_seconds)
+        first = replace((below or self.steps)[-1 if below else 0], percent=percent)
         higher = tuple(step for step in self.steps[1:] if step.percent > percent)
         if not higher and percent < 100:  # a plan of the one step 100
             higher = self.steps[-1:]

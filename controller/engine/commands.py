@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from controller.core import steering
+from controller.core.cron import frozen_until
 from controller.core.errors import NotFound, Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.plan import Plan
@@ -46,6 +47,7 @@ def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
     version = str(intent.arguments["version"])
     plan = _PLAN.validate_python(intent.arguments["plan"])
     check_start(state, version, bool(intent.arguments.get("force")))
+    _refuse_while_frozen(plan, intent, now)
     warm = state.fleet.retired not in {None, version}
     retired_nodes = state.config.stable_nodes if warm else 0
     state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
@@ -57,6 +59,15 @@ def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
         f"rollout {rollout_id} of {version} started: its nodes are being prepared, then it gets "
         f"{share} of the traffic. Follow it with `rollout status`",
     )
+
+
+def _refuse_while_frozen(plan: Plan, intent: Intent, now: datetime.datetime) -> None:
+    until = frozen_until(plan.freeze, now)
+    if until is not None and not intent.arguments.get("force"):
+        raise Refused(
+            f"plan {plan.name} freezes changes until {until:%Y-%m-%d %H:%M %Z}: nothing was "
+            f"changed. `--force` does it all the same; going back is always possible"
+        )
 
 
 def check_start(state: State, version: str, force: bool) -> None:
@@ -121,6 +132,8 @@ def _steer(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
             f"no rollout is under way: nothing to {intent.command}. `rollout start VERSION` "
             f"begins one"
         )
+    if intent.command == "promote":
+        _refuse_while_frozen(active.plan, intent, now)
     after = _steered(intent.command, active, intent.actor, intent.arguments, now)
     return replace(state, rollout=after), f"rollout {after.id} is {after.phase}: {after.reason}"
 

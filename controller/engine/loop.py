@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.core.advance import Facts, advance
+from controller.core.advance import Facts, advance, next_action
+from controller.core.cron import frozen_until
 from controller.core.desired import Desired, desired, servable
 from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
 from controller.core.fleet import Fleet, FleetConfig
@@ -25,8 +26,9 @@ from controller.engine.inbox import Inbox
 from controller.engine.jobs import Jobs
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
-from controller.engine.ports import NodeClient, Router, RouterState, Runtime, Store
+from controller.engine.ports import AccessLog, NodeClient, Router, RouterState, Runtime, Store
 from controller.engine.records import Command, Event, Intent, Outcome
+from controller.engine.traffic import Traffic
 
 log = logging.getLogger(__name__)
 _EVALUATION_START_SECONDS = 300.0
@@ -40,6 +42,7 @@ class Ports:
     runtime: Runtime
     router: Router
     client: NodeClient
+    access_log: AccessLog
     now: Callable[[], datetime.datetime]
 
 
@@ -83,6 +86,7 @@ class Loop:
         )
         self.evaluator = evaluator(self.observer.addresses, self.observer.digests)
         self.gates = GateKeeper(self.evaluator, self.observer, self.jobs)
+        self.traffic = Traffic(self._node_at)
         self._inbox = Inbox(ports.store)
         self.fleet = Fleet(stable=config.initial_version)
         self.rollout: Rollout | None = None
@@ -117,6 +121,10 @@ class Loop:
 
     def router_state(self) -> RouterState:
         return self._ports.router.state()
+
+    def next_action(self, rollout: Rollout) -> str:
+        """Of the rollout under way; in words."""
+        return next_action(rollout, self._facts(rollout, self._ports.now()))
 
     def learn(self, version: Version, digest: str | None) -> None:
         """Know a version that was added."""
@@ -184,6 +192,12 @@ class Loop:
 
     async def observe_round(self) -> None:
         self.observe_soon()
+
+    async def observe_traffic(self) -> None:
+        """Count what the router served since the last look."""
+        routing = self._ports.router.state().routing
+        served = await asyncio.to_thread(self._ports.access_log.read)
+        self.traffic.observe(served, routing.canary_percent if routing is not None else None)
 
     async def check_router(self) -> None:
         """Start nginx again where it died; it serves by its last configuration."""
@@ -279,6 +293,8 @@ class Loop:
             canary_needed=needed,
             canary_problem=self.observer.mismatch(rollout.version)
             or self.keeper.problem(rollout.version),
+            frozen_until=frozen_until(rollout.plan.freeze, now),
+            canary_requests=self.traffic.canary_requests(rollout.current_step.percent),
             verdicts=self.gates.verdicts(rollout),
             evaluation_problem=self.gates.problem(rollout),
         )
@@ -321,6 +337,10 @@ class Loop:
         self.memory.alarm = alarm
         kind = "fleet.alarm" if alarm else "fleet.recovered"
         await self._save([self._event(kind, "fleet", alarm or "all pools are as they should be")])
+
+    def _node_at(self, address: str) -> str | None:
+        loaded = self._ports.router.state().loaded
+        return loaded.node_at(address) if loaded is not None else None
 
     # -- saving ---------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from controller.core.fleet import Fleet
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
-from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved
+from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved, Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +158,11 @@ class Store(Protocol):
     def save_evaluation(self, evaluation: Evaluation, entry: Event) -> None: ...
 
     def evaluation(self, version_digest: str, eval_set_digest: str) -> Evaluation | None: ...
+
+
+class AccessLog(Protocol):
+    """What the router served."""
+
+    def read(self) -> list[Served]:
+        """Each request once, as far as they were served since the last look. Blocking."""
+        ...

@@ -68,3 +68,15 @@ class Saved:
     rollout: Rollout | None
     versions: Mapping[str, Version]
     digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request, as the router logged it: `decided_by` a rule or the percentage; `attempts`
+    are (node address, status), in order."""
+
+    pool: str
+    decided_by: str
+    key_hash: str
+    status: int
+    attempts: tuple[tuple[str, int | None], ...]

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.engine.records import Served
+
 KEYS_FOR_AN_HONEST_PERCENTAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One request, as the router logged it: `decided_by` a rule or the percentage; `attempts`
-    are (node address, status), in order."""
-
-    pool: str
-    decided_by: str
-    key_hash: str
-    status: int
-    attempts: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(slots=True)
@@ -27,12 +17,26 @@ class Traffic:
     """Counts since the routing last changed its percentage."""
 
     node_at: Callable[[str], str | None]
+    share: float | None = None  # that was asked for while these were counted, in percent
     requests: collections.Counter[str] = field(default_factory=collections.Counter)
     by_rule: int = 0
     failed: int = 0
     rescued: int = 0  # the canary failed, stable answered: a canary failure all the same
     attempts_failed: collections.Counter[str] = field(default_factory=collections.Counter)
     _keys: set[str] = field(default_factory=set)
+
+    def observe(self, served: Iterable[Served], share: float | None) -> None:
+        """What was served since the last look, while `share` percent were asked for."""
+        if share != self.share:  # what was logged until now belongs to the share before
+            self.begin_anew()
+            self.share = share
+            return
+        for request in served:
+            self.take(request)
+
+    def canary_requests(self, share: float) -> int:
+        """Random ones, since `share` percent are asked for."""
+        return self.requests["canary"] if share == self.share else 0
 
     def take(self, served: Served) -> None:
         if served.decided_by in {"percent", "stable"}:

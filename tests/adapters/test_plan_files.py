@@ -5,7 +5,7 @@ import pytest
 from controller.adapters.plan_files import known_plans, load_plan
 from controller.core.errors import InvalidConfig, InvalidName, NotFound
 from controller.core.gate import ErrorRateGate
-from controller.core.plan import Plan, Step
+from controller.core.plan import Freeze, Plan, Step
 from controller.core.verdict import check_size
 
 ROLLOUTS = Path(__file__).parents[2] / "rollouts"
@@ -50,6 +50,30 @@ def test_the_plans_that_come_with_it_fit_the_eval_sets_that_come_with_it(name: s
 
 def test_a_small_plan_takes_the_defaults(tmp_path: Path) -> None:
     assert read(tmp_path, STEPS) == Plan("mine", (Step(5, 60), Step(100)))
+
+
+def test_a_step_may_ask_for_requests_a_pause_and_a_deadline(tmp_path: Path) -> None:
+    step = "{percent: 5, hold: 1m, min_requests: 200, pause: true, deadline: 1h}"
+    plan = read(tmp_path, f"steps: [{step}, {{percent: 100}}]\n")
+    assert plan.steps[0] == Step(5, 60, 200, True, 3600)
+
+
+def test_a_freeze_is_read_with_its_time_zone(tmp_path: Path) -> None:
+    plan = read(
+        tmp_path, STEPS + "freeze: [{cron: 0 18 * * fri, for: 2d14h, timezone: Asia/Shanghai}]\n"
+    )
+    assert plan.freeze == (Freeze("0 18 * * fri", 62 * 3600, "Asia/Shanghai"),)
+
+
+def test_a_freeze_whose_cron_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
+    assert refusal(tmp_path, STEPS + "freeze:\n- {cron: 0 25 * * fri, for: 1h}\n").startswith(
+        "mine.yaml:3: freeze.0.cron: "
+    )
+
+
+def test_a_deadline_before_the_end_of_the_hold_is_refused(tmp_path: Path) -> None:
+    text = "steps: [{percent: 5, hold: 10m, deadline: 5m}, {percent: 100}]\n"
+    assert "deadline: 300 s is not after the step's hold" in refusal(tmp_path, text)
 
 
 def test_the_first_folder_that_has_a_plan_wins(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core import steering
-from controller.core.advance import advance
+from controller.core.advance import Facts, advance, next_action
 from controller.core.errors import IllegalTransition
+from controller.core.plan import Plan
 from controller.core.rollout import ENDED, NEXT, Phase, Rollout
 from controller.core.steering import promote
 from controller.core.verdict import Outcome
@@ -81,6 +84,67 @@ def test_gates_that_cannot_be_measured_are_inconclusive_never_passed() -> None:
     after = advance(holding(), facts(seconds=100, evaluation_problem="no node answers"))
     assert after.phase is Phase.WAITING
     assert "no node answers" in after.reason
+
+
+def a_plan(**step: object) -> Plan:
+    first = replace(PLAN.steps[0], **step)
+    return replace(PLAN, steps=(first, *PLAN.steps[1:]), promote="auto")
+
+
+def passing(seconds: float, **changes: object) -> Facts:
+    return facts(seconds=seconds, verdicts=(a_verdict(),), **changes)
+
+
+def test_a_step_lasts_until_the_canary_has_had_its_requests() -> None:
+    busy = holding(plan=a_plan(min_requests=500))
+    assert advance(busy, passing(9999, canary_requests=499)).phase is Phase.HOLDING
+    assert advance(busy, passing(9999, canary_requests=500)).step == 1
+
+
+def test_a_step_with_a_pause_asks_a_person_although_the_plan_goes_on_by_itself() -> None:
+    assert advance(holding(plan=a_plan(pause=True)), passing(60)).phase is Phase.WAITING
+    assert advance(holding(plan=a_plan()), passing(60)).phase is Phase.PREPARING
+
+
+def test_nothing_goes_forward_in_a_freeze_and_back_goes_all_the_same() -> None:
+    frozen = {"frozen_until": later(86400)}
+    assert advance(holding(plan=a_plan()), passing(60, **frozen)).phase is Phase.HOLDING
+    failed = facts(verdicts=(a_verdict(Outcome.FAIL),), **frozen)
+    assert advance(holding(plan=a_plan()), failed).phase is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize(
+    ("on_inconclusive", "phase"),
+    [("hold", Phase.WAITING), ("rollback", Phase.ROLLED_BACK), ("continue", Phase.PREPARING)],
+)
+def test_what_is_not_decided_by_the_deadline_is_inconclusive(
+    on_inconclusive: str, phase: Phase
+) -> None:
+    plan = replace(a_plan(min_requests=500, deadline_seconds=300), on_inconclusive=on_inconclusive)
+    before, at = passing(299), passing(300)
+    assert advance(holding(plan=plan), before).phase is Phase.HOLDING
+    after = advance(holding(plan=plan), at)
+    assert after.phase is phase
+    assert "not decided 300 s after the step began: v2 has had 0 of 500 requests" in after.reason
+
+
+def test_gates_that_are_never_measured_are_inconclusive_at_the_deadline() -> None:
+    after = advance(holding(plan=a_plan(deadline_seconds=300)), facts(seconds=300))
+    assert after.phase is Phase.WAITING
+    assert "the gates are being measured" in after.reason
+
+
+def test_a_freeze_is_not_held_against_a_step() -> None:
+    plan = a_plan(deadline_seconds=300)
+    frozen = passing(9999, frozen_until=later(86400))
+    assert advance(holding(plan=plan), frozen).phase is Phase.HOLDING
+
+
+def test_a_person_reads_what_a_step_waits_for() -> None:
+    plan = a_plan(min_requests=500)
+    held = holding(plan=plan, verdicts=(a_verdict(),))
+    assert "another 50 s" in next_action(held, passing(10))
+    assert "7 of 500 requests" in next_action(held, passing(60, canary_requests=7))
 
 
 def test_promote_prepares_the_next_step_and_keeps_the_share_meanwhile() -> None:

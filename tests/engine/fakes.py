@@ -18,6 +18,7 @@ from controller.core.version import Version
 from controller.engine.gates import Evaluator
 from controller.engine.loop import Loop, Ports
 from controller.engine.ports import NodeSpec, ObservedNode, Readiness, RouterState
+from controller.engine.records import Served
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2", "v3")}
@@ -66,6 +67,7 @@ class FakeWorld:
     loaded: Membership | None = None
     routing: Routing | None = None
     generation: int = 0
+    served: list[Served] = field(default_factory=list)
 
     def at(self, address: str) -> ObservedNode:
         return next(n for n in self.nodes.values() if n.address == address and n.running)
@@ -171,10 +173,19 @@ class FakeRouter:
         return
 
 
+@dataclass
+class FakeLog:
+    world: FakeWorld
+
+    def read(self) -> list[Served]:
+        served, self.world.served = self.world.served, []
+        return served
+
+
 def a_loop(world: FakeWorld, store: object, clock: Clock, config: FleetConfig = CONFIG) -> Loop:
     """A controller over the world: the first, or one after a crash."""
     client = FakeClient(world)
-    ports = Ports(store, FakeRuntime(world), FakeRouter(world), client, clock)
+    ports = Ports(store, FakeRuntime(world), FakeRouter(world), client, FakeLog(world), clock)
     return Loop(
         config,
         dict(VERSIONS),

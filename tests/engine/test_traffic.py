@@ -1,4 +1,5 @@
-from controller.engine.traffic import KEYS_FOR_AN_HONEST_PERCENTAGE, Served, Traffic
+from controller.engine.records import Served
+from controller.engine.traffic import KEYS_FOR_AN_HONEST_PERCENTAGE, Traffic
 
 NODES = {"127.0.0.1:9001": "v1-1", "127.0.0.1:9002": "v2-1"}
 STABLE, CANARY = "127.0.0.1:9001", "127.0.0.1:9002"

@@ -1,0 +1,28 @@
+"""The access log as the engine reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.adapters.nginx.access_log import AccessLogReader, Request
+from controller.engine.records import Served
+
+
+class RouterLog:
+    """Implements the AccessLog port."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = AccessLogReader(path)
+
+    def read(self) -> list[Served]:
+        return [_served(request) for request in self._reader.read()]
+
+
+def _served(request: Request) -> Served:
+    return Served(
+        pool=request.pool,
+        decided_by=request.decided_by,
+        key_hash=request.key_hash,
+        status=request.status,
+        attempts=tuple((attempt.address, attempt.status) for attempt in request.attempts),
+    )

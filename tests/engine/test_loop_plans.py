@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.core.plan import Freeze
+from controller.core.rollout import Phase
+from controller.engine.records import Served
+from tests.engine.conftest import Driver
+from tests.engine.fakes import PLAN, as_json
+
+SATURDAYS = Freeze("0 0 * * sat", 86400)  # the fakes' clock begins on one, at noon
+
+
+def asked_for(step: object = None, **plan: object) -> dict[str, object]:
+    steps = (step or PLAN.steps[0], *PLAN.steps[1:])
+    return as_json(replace(PLAN, steps=steps, **plan))
+
+
+async def test_a_start_in_a_freeze_is_refused_and_forced_by_a_person(driver: Driver) -> None:
+    plan = asked_for(freeze=(SATURDAYS,))
+    refused = await driver.command("start", version="v2", plan=plan)
+    assert "freezes changes until 2026-11-22 00:00" in str(refused.refusal)
+    assert driver.loop.rollout is None
+    forced = await driver.command("start", version="v2", plan=plan, force=True)
+    assert forced.refusal is None
+
+
+async def test_a_promotion_waits_for_the_end_of_a_freeze(driver: Driver) -> None:
+    plan = asked_for(freeze=(SATURDAYS,), promote="auto")
+    await driver.command("start", version="v2", plan=plan, force=True)
+    await driver.until(lambda loop: bool(loop.rollout and loop.rollout.verdicts))
+    for _ in range(5):
+        await driver.round()
+    assert (driver.loop.rollout.phase, driver.loop.rollout.step) == (Phase.HOLDING, 0)
+    assert "frozen until" in driver.loop.next_action(driver.loop.rollout)
+    driver.clock.pass_seconds(86400)
+    await driver.until(lambda loop: loop.rollout.phase is Phase.PROMOTED)
+
+
+async def test_requests_of_the_share_before_do_not_count_for_a_step(driver: Driver) -> None:
+    plan = asked_for(replace(PLAN.steps[0], min_requests=3), promote="auto")
+    canary = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
+    opted_in = replace(canary, decided_by="cookie")
+    await driver.command("start", version="v2", plan=plan)
+    await driver.until(lambda loop: bool(loop.rollout and loop.rollout.verdicts))
+    driver.world.served = [canary] * 9
+    await driver.loop.observe_traffic()  # logged before the share of 5 % was asked for
+    driver.world.served = [canary] * 2 + [opted_in] * 9
+    await driver.loop.observe_traffic()
+    await driver.round()
+    assert "2 of 3 requests" in driver.loop.next_action(driver.loop.rollout)
+    driver.world.served = [canary]
+    await driver.loop.observe_traffic()
+    await driver.until(lambda loop: loop.rollout.step == 1)
