@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from fastapi import APIRouter, Request, Response
 
 from asr_node.node import Node
-from asr_node.protocols.answers import answer, provenance
+from asr_node.protocols.answers import answer, measures, provenance
 from asr_node.protocols.event_stream import EventStream, Progress
 from asr_node.protocols.once import REPLAYED, joined, key_of, patiently
 from asr_node.protocols.replays import Result
@@ -43,7 +43,7 @@ async def transcribe(request: Request) -> Response:
             return await _stream(request, result, progress, held, headers)
         done = await patiently(request, asyncio.shield(result))
     answered = answer(asked, done, provenance(node, request.state.request_id))
-    answered.headers.update(headers)
+    answered.headers.update(headers or measures(done))
     return answered
 
 
