@@ -10,6 +10,7 @@ from controller.adapters.model_files import check_models
 from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.errors import Refused
 from controller.core.fleet import FleetConfig
+from controller.core.golden import GoldenCheck
 from controller.core.health import ProbeLimits
 from controller.core.names import check_name
 from controller.core.routing import CookieRule, RoleRule, Rule, Sticky, rule_from_dict
@@ -75,6 +76,7 @@ def read_fleet(path: Path) -> FleetFile:
 def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -> FleetConfig:
     pools = root.get("pools", Node.mapping)
     stable = pools.get("stable", Node.mapping)
+    probes = root.get("probes", Node.mapping, None)
     return FleetConfig(
         service=root.get("service", lambda node: _name(node, "service"), "asr"),
         versions=versions,
@@ -84,7 +86,8 @@ def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -
         canary_nodes=_count(pools.get("canary", Node.mapping, None), 1, minimum=1),
         devices=root.get("devices", Node.strings, ()),
         share_devices=root.get("gpu", lambda node: node.choice(_GPU), "exclusive") == "shared",
-        probes=_probes(root.get("probes", Node.mapping, None)),
+        probes=_probes(probes),
+        golden=probes.get("golden", _golden, None) if probes is not None else None,
         rules=root.get("rules", _rules, ()),
         sticky=Sticky(root.get("sticky", lambda n: n.choice([s.value for s in Sticky]), "key")),
         stream_drain_seconds=drain_seconds,
@@ -181,6 +184,19 @@ def _probes(section: Section | None) -> ProbeLimits:
         unhealthy_after=section.get("unhealthy_after", lambda n: n.integer(1, 100), 3),
         healthy_after=section.get("healthy_after", lambda n: n.integer(1, 100), 2),
     )
+
+
+def _golden(node: Node) -> GoldenCheck:
+    section = node.mapping()
+    try:
+        return GoldenCheck(
+            eval_set=section.get("eval_set", Node.string),
+            clips=section.get("clips", lambda n: n.integer(1, 1000), 3),
+            max_error_percent=section.get("max_error_percent", lambda n: n.number(0, 99), 50.0),
+            interval_seconds=section.get("interval", _positive_duration, 300.0),
+        )
+    except Refused as error:
+        raise _at(node, error) from error
 
 
 def _rules(node: Node) -> tuple[Rule, ...]:

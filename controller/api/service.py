@@ -28,7 +28,6 @@ from controller.core.eval_set import EvalSet
 from controller.core.plan import Plan
 from controller.core.verdict import check_size
 from controller.core.version import Version
-from controller.engine.gates import Evaluator
 from controller.engine.loop import Loop, Ports
 from controller.engine.records import Event
 from controller.resources import rollouts_dir
@@ -139,17 +138,14 @@ def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
     versions = merged_versions(fleet, store)
     client = NodeHttpClient()
     access_log = RouterLog(folder.router_dir / "access.log")
-    ports = Ports(store, parts.runtime, parts.router, client, access_log, utc_now)
 
     def eval_set(name: str) -> EvalSet:
         return read_eval_set(fleet.eval_sets_dir, name)
 
-    loop = Loop(
-        fleet.config,
-        versions,
-        ports,
-        lambda addresses, digests: Evaluator(store, client, addresses, digests, eval_set),
-    )
+    if fleet.config.golden is not None:
+        eval_set(fleet.config.golden.eval_set)  # must be there and in order
+    ports = Ports(store, parts.runtime, parts.router, client, access_log, eval_set, utc_now)
+    loop = Loop(fleet.config, versions, ports)
     return Service(settings, fleet, folder, store, parts, client, loop, stop)
 
 

@@ -71,12 +71,13 @@ def _pool(loop: Loop, wanted: Desired, pool: Pool) -> dict[str, Any]:
 
 def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
     node, health = loop.observer.nodes.get(name), loop.observer.health.get(name)
+    wrong = loop.observer.hears_wrong(node) if node is not None else None
     return {
         "name": name,
         "version": version,
         "url": f"http://{node.address}" if node is not None and node.address else None,
         "health": health.health.value if health is not None else "wanted",
-        "reason": health.reason if health is not None else "not started yet",
+        "reason": wrong or (health.reason if health is not None else "not started yet"),
         "digest": health.digest if health is not None else None,
         "in_flight": health.in_flight if health is not None else 0,
         "device": node.device if node is not None else None,

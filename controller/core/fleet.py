@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.core.errors import NotFound, Refused
+from controller.core.golden import GoldenCheck
 from controller.core.health import ProbeLimits
 from controller.core.routing import Rule, Sticky
 from controller.core.version import Version
@@ -29,6 +30,7 @@ class FleetConfig:
     devices: tuple[str, ...] = ()
     share_devices: bool = False
     probes: ProbeLimits = field(default_factory=ProbeLimits)
+    golden: GoldenCheck | None = None
     rules: tuple[Rule, ...] = ()
     sticky: Sticky = Sticky.KEY
     stream_drain_seconds: float = 3600.0

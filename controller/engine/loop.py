@@ -8,13 +8,14 @@ import contextlib
 import datetime
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from controller.core.advance import Facts, advance, next_action
 from controller.core.cron import frozen_until
 from controller.core.desired import Desired, desired, servable
 from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
+from controller.core.eval_set import EvalSet
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
@@ -22,6 +23,7 @@ from controller.core.version import Version
 from controller.engine.commands import State, carry_out, check_start, settle
 from controller.engine.gate_keeper import GateKeeper
 from controller.engine.gates import Evaluator
+from controller.engine.golden import GoldenKeeper
 from controller.engine.inbox import Inbox
 from controller.engine.jobs import Jobs
 from controller.engine.nodes import NodeKeeper
@@ -43,6 +45,7 @@ class Ports:
     router: Router
     client: NodeClient
     access_log: AccessLog
+    eval_set: Callable[[str], EvalSet]  # by name; blocking
     now: Callable[[], datetime.datetime]
 
 
@@ -63,7 +66,6 @@ class Loop:
         config: FleetConfig,
         versions: dict[str, Version],
         ports: Ports,
-        evaluator: Callable[[Callable[[str], list[str]], Mapping[str, str]], Evaluator],
     ) -> None:
         self.config = config
         self.versions = versions
@@ -73,7 +75,13 @@ class Loop:
         self.memory = _Memory()
         self.jobs = Jobs(self.wake)
         self.observer = Observer(
-            ports.runtime, ports.client, ports.store, config.probes, versions, self.wake
+            ports.runtime,
+            ports.client,
+            ports.store,
+            config.probes,
+            versions,
+            self.wake,
+            self._golden(),
         )
         self.keeper = NodeKeeper(
             config,
@@ -84,7 +92,13 @@ class Loop:
             self.observe_soon,
             ending=self.observer.ending,
         )
-        self.evaluator = evaluator(self.observer.addresses, self.observer.digests)
+        self.evaluator = Evaluator(
+            ports.store,
+            ports.client,
+            self.observer.addresses,
+            self.observer.digests,
+            ports.eval_set,
+        )
         self.gates = GateKeeper(self.evaluator, self.observer, self.jobs)
         self.traffic = Traffic(self._node_at)
         self._inbox = Inbox(ports.store)
@@ -101,6 +115,10 @@ class Loop:
     def observe_soon(self) -> None:
         """Look at the runtime now instead of at the next round."""
         self.jobs.ensure("observe", self.observer.look)
+
+    def _golden(self) -> GoldenKeeper | None:
+        check, ports = self.config.golden, self._ports
+        return GoldenKeeper(check, ports.eval_set, ports.client, self.jobs) if check else None
 
     async def submit(self, command: Command, arguments: dict[str, object], actor: str) -> Outcome:
         """Accept a command: it is written down, carried out by the next tick, and answered."""
@@ -291,7 +309,7 @@ class Loop:
             observing_since=self._began_at,
             canary_ready=len(self.observer.addresses(rollout.version)),
             canary_needed=needed,
-            canary_problem=self.observer.mismatch(rollout.version)
+            canary_problem=self.observer.defect(rollout.version)
             or self.keeper.problem(rollout.version),
             frozen_until=frozen_until(rollout.plan.freeze, now),
             canary_requests=self.traffic.canary_requests(rollout.current_step.percent),

@@ -10,6 +10,7 @@ from controller.core.desired import NodeView, is_backup
 from controller.core.health import Health, NodeHealth, ProbeLimits
 from controller.core.routing import Membership
 from controller.core.version import Version
+from controller.engine.golden import GoldenKeeper
 from controller.engine.ports import NodeClient, ObservedNode, Runtime, Store
 from controller.engine.prober import Prober
 from controller.engine.records import Event
@@ -27,11 +28,13 @@ class Observer:
         limits: ProbeLimits,
         versions: Mapping[str, Version],
         on_change: Callable[[], None],
+        golden: GoldenKeeper | None = None,
     ) -> None:
         self._runtime = runtime
         self._store = store
         self._versions = versions
         self._prober = Prober(client, limits, on_change)
+        self._golden = golden
         self.nodes: dict[str, ObservedNode] = {}
         self.ending: set[str] = set()  # instances that the keeper has told to stop
         self.digests: dict[str, str] = {}
@@ -43,12 +46,16 @@ class Observer:
     async def look(self) -> None:
         """Ask the runtime."""
         nodes = await self._runtime.observe()
+        if self._golden is not None:
+            self._golden.forget(self.nodes.keys() - {node.name for node in nodes})
         self.nodes = {node.name: node for node in nodes}
         self._prober.follow(nodes)
 
     async def probe(self) -> None:
         """Ask the nodes."""
         await self._prober.round(tuple(self.nodes.values()))
+        if self._golden is not None:
+            self._golden.converge(n for n in self.nodes.values() if self._is_healthy(n))
 
     def adopt(self, loaded: Membership | None) -> None:
         """Take over the nodes that an adopted router sends traffic to."""
@@ -59,6 +66,8 @@ class Observer:
                     continue
                 if digest := self.digests.get(node.version):
                     self._prober.presume_healthy(node.name, digest)
+                    if self._golden is not None:
+                        self._golden.presume_right(node)
 
     def views(self) -> dict[str, NodeView]:
         """The nodes as `core.desired` sees them."""
@@ -75,13 +84,21 @@ class Observer:
             if view.ready and view.version == version and not is_backup(view.name) and view.address
         ]
 
-    def mismatch(self, version: str) -> str | None:
-        """Which node of `version` has other model files, in words."""
+    def defect(self, version: str) -> str | None:
+        """Which node of `version` has other model files or hears wrong, in words."""
         for name, node in self.nodes.items():
             health = self.health.get(name)
-            if node.version == version and health and health.health is Health.MISMATCH:
+            if node.version != version or health is None:
+                continue
+            if health.health is Health.MISMATCH:
                 return f"{name}: {health.reason}"
+            if wrong := self.hears_wrong(node):
+                return f"{name}: {wrong}"
         return None
+
+    def hears_wrong(self, node: ObservedNode) -> str | None:
+        """What the golden clips say against it."""
+        return self._golden.wrong(node) if self._golden is not None else None
 
     async def trust(self, now: datetime.datetime) -> None:
         """Pin a version's digest when it is first seen; distrust nodes that have another."""
@@ -100,6 +117,9 @@ class Observer:
                 )
 
     def _is_ready(self, node: ObservedNode) -> bool:
+        return self._is_healthy(node) and (self._golden is None or self._golden.lets(node))
+
+    def _is_healthy(self, node: ObservedNode) -> bool:
         known = self.health.get(node.name)
         if known is None or known.instance != node.instance or not known.takes_traffic:
             return False

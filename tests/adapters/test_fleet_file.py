@@ -6,6 +6,7 @@ import pytest
 
 from controller.adapters.fleet_file import FleetFile, read_fleet
 from controller.core.errors import InvalidConfig, Refused
+from controller.core.golden import GoldenCheck
 from controller.core.routing import HeaderRule, TimeRule
 
 SMALL = """
@@ -60,6 +61,12 @@ def test_rules_are_read(tmp_path: Path) -> None:
     )
 
 
+def test_golden_clips_are_heard_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    assert read(tmp_path, SMALL).config.golden is None
+    asked = SMALL + "probes: {golden: {eval_set: digits, clips: 5, interval: 1m}}\n"
+    assert read(tmp_path, asked).config.golden == GoldenCheck("digits", 5, 50.0, 60.0)
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
@@ -67,6 +74,8 @@ def test_rules_are_read(tmp_path: Path) -> None:
         ("router: {prot: 1}", "router.prot: unknown key"),
         ("router: {port: 99999}", "router.port"),
         ("probes: {interval: 0}", "probes.interval: must be longer than nothing"),
+        ("probes: {golden: {eval_set: digits, clips: 0}}", "probes.golden.clips"),
+        ("probes: {golden: {clips: 3}}", "probes.golden.eval_set"),
         ("runtime: podman", "runtime: expected one of auto, docker, process"),
         ("service: 'Bad Name'", "service"),
         ("rules: [{kind: header, name: X, value: y, pool: moon}]", "pool 'moon'"),

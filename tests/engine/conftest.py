@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.store import SqlStore
+from controller.core.fleet import FleetConfig
 from controller.engine.loop import Loop
 from controller.engine.records import Outcome
-from tests.engine.fakes import PLAN, Clock, FakeWorld, a_loop, as_json
+from tests.engine.fakes import CONFIG, PLAN, Clock, FakeWorld, a_loop, as_json
 
 
 class Driver:
     """One controller after another over the same world and store."""
 
-    def __init__(self, world: FakeWorld, store: SqlStore, clock: Clock) -> None:
-        self.world, self.store, self.clock = world, store, clock
-        self.loop = a_loop(world, store, clock)
+    def __init__(
+        self, world: FakeWorld, store: SqlStore, clock: Clock, config: FleetConfig = CONFIG
+    ) -> None:
+        self.world, self.store, self.clock, self.config = world, store, clock, config
+        self.loop = a_loop(world, store, clock, config)
 
     async def begin(self) -> Driver:
         await self.loop.begin()
@@ -26,7 +29,7 @@ class Driver:
     async def crash_and_restart(self) -> None:
         """What kill -9 leaves: the world and the store; nothing in memory."""
         await self.loop.close()
-        self.loop = a_loop(self.world, self.store, self.clock)
+        self.loop = a_loop(self.world, self.store, self.clock, self.config)
         await self.loop.begin()
 
     async def round(self) -> None:

@@ -15,7 +15,6 @@ from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
-from controller.engine.gates import Evaluator
 from controller.engine.loop import Loop, Ports
 from controller.engine.ports import NodeSpec, ObservedNode, Readiness, RouterState
 from controller.engine.records import Served
@@ -52,12 +51,13 @@ class FakeWorld:
     """Outlives every controller of a test, as processes and nginx do.
 
     `broken` versions end before they are ready; `slow` ones (or nodes) never become ready;
-    `heard` is what a version hears."""
+    `heard` is what a version or one of its nodes hears."""
 
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
+    busy: set[str] = field(default_factory=set)
     digests: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
@@ -129,7 +129,11 @@ class FakeClient:
         return Readiness(ready, "" if ready else "loading", node.version, digest, 0)
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
-        return self.world.heard.get(self._node(address).version, "请拨打一零零八六")
+        node = self._node(address)
+        if node.name in self.world.busy:
+            raise NodeUnavailable(f"{address}: 429 the queue is full")
+        said = self.world.heard.get(node.version, "请拨打一零零八六")
+        return self.world.heard.get(node.name, said)
 
     def _node(self, address: str) -> ObservedNode:
         try:
@@ -184,14 +188,9 @@ class FakeLog:
 
 def a_loop(world: FakeWorld, store: object, clock: Clock, config: FleetConfig = CONFIG) -> Loop:
     """A controller over the world: the first, or one after a crash."""
-    client = FakeClient(world)
-    ports = Ports(store, FakeRuntime(world), FakeRouter(world), client, FakeLog(world), clock)
-    return Loop(
-        config,
-        dict(VERSIONS),
-        ports,
-        lambda addresses, digests: Evaluator(store, client, addresses, digests, lambda _: DIGITS),
-    )
+    client, router, log = FakeClient(world), FakeRouter(world), FakeLog(world)
+    ports = Ports(store, FakeRuntime(world), router, client, log, lambda _: DIGITS, clock)
+    return Loop(config, dict(VERSIONS), ports)
 
 
 def as_json(plan: Plan) -> dict[str, object]:
