@@ -12,6 +12,7 @@ from controller.core.fleet import Fleet
 from controller.core.rollout import Rollout
 from controller.core.version import Version
 
+CLIENT_LEFT = 499  # nginx's own status
 Command = Literal["start", "promote", "pause", "resume", "retry", "abort", "rollback"]
 
 
@@ -73,10 +74,25 @@ class Saved:
 @dataclass(frozen=True, slots=True)
 class Served:
     """One request, as the router logged it: `decided_by` a rule or the percentage; `attempts`
-    are (node address, status), in order."""
+    are (node address, status), in order; `at` is when the answer ended, in seconds since the
+    epoch.
+
+    `seconds`, `model_seconds` and `characters` (0: an empty answer) are the first attempt's, by a
+    node of `pool`, and never those of whoever answered in its place; None where unknown.
+    `audio_seconds`, the recording's length, is the same whoever answered."""
 
     pool: str
     decided_by: str
     key_hash: str
     status: int
     attempts: tuple[tuple[str, int | None], ...]
+    at: float = 0.0
+    seconds: float | None = None
+    audio_seconds: float | None = None
+    model_seconds: float | None = None
+    characters: int | None = None
+
+    @property
+    def client_left(self) -> bool:
+        """Before there was an answer: nobody's success and nobody's failure."""
+        return self.status == CLIENT_LEFT

@@ -45,6 +45,8 @@ class Traffic:
                 self._keys.add(served.key_hash)
         else:
             self.by_rule += 1
+        if served.client_left:  # no answer was awaited: no node failed
+            return
         if served.status >= 500:
             self.failed += 1
         bad = [address for address, status in served.attempts if status is None or status >= 500]

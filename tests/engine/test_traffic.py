@@ -37,6 +37,12 @@ def test_a_canary_failure_that_stable_rescued_is_a_canary_failure() -> None:
     assert summary["failed_attempts_by_node"] == {"v2-1": 1}
 
 
+def test_a_client_that_left_is_no_nodes_failure() -> None:
+    summary = counted(served("canary", status=499, attempts=((CANARY, None),)))
+    assert (summary["requests"], summary["rescued"]) == (1, 0)
+    assert summary["failed_attempts_by_node"] == {}
+
+
 def test_few_keys_are_warned_of_and_many_are_not() -> None:
     assert "only 1 sticky keys" in str(counted(served())["warning"])
     many = [served(key=str(n)) for n in range(KEYS_FOR_AN_HONEST_PERCENTAGE)]

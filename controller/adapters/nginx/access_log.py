@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One line. `pool` is where the request was sent first: "" where none was asked.
-    `decided_by` is a rule's kind, "percent", or "stable" where there was nothing to decide."""
+    `decided_by` is a rule's kind, "percent", or "stable" where there was nothing to decide.
+    The measures at the end are those of the node that answered, which is the last attempt's;
+    None where it said nothing (a stream, a replay, an error)."""
 
     at: float  # seconds since the epoch, when the answer ended
     request_id: str
@@ -44,6 +47,9 @@ class Request:
     version: str
     node: str
     attempts: tuple[Attempt, ...]
+    audio_seconds: float | None = None
+    model_seconds: float | None = None
+    characters: int | None = None
 
 
 def parse_line(line: str) -> Request | None:
@@ -68,6 +74,9 @@ def parse_line(line: str) -> Request | None:
             attempts=parse_attempts(
                 value["upstream_addr"], value["upstream_status"], value["upstream_response_time"]
             ),
+            audio_seconds=_measure(value.get("audio_seconds", "")),
+            model_seconds=_measure(value.get("model_seconds", "")),
+            characters=_number(value.get("characters", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -84,7 +93,16 @@ def parse_attempts(addresses: str, statuses: str, times: str) -> tuple[Attempt, 
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _measure(text: str) -> float | None:
+    """Seconds in a node's own words: what is no number that can be is left out."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def _seconds(text: str) -> float | None:

@@ -19,10 +19,18 @@ class RouterLog:
 
 
 def _served(request: Request) -> Served:
+    """What the last node measured is not charged to the first: where a canary failed, the answer
+    is stable's."""
+    at_once = len(request.attempts) == 1
     return Served(
         pool=request.pool,
         decided_by=request.decided_by,
         key_hash=request.key_hash,
         status=request.status,
         attempts=tuple((attempt.address, attempt.status) for attempt in request.attempts),
+        at=request.at,
+        seconds=request.attempts[0].seconds if request.attempts else None,
+        audio_seconds=request.audio_seconds,
+        model_seconds=request.model_seconds if at_once else None,
+        characters=request.characters if at_once else None,
     )

@@ -47,6 +47,21 @@ def test_a_line_is_a_request() -> None:
     assert request.attempts == (Attempt("10.0.0.1:1", 503, 0.1), Attempt("10.0.0.2:2", 200, 0.4))
 
 
+def test_a_line_has_the_measures_of_a_node_that_says_them() -> None:
+    said = {"audio_seconds": "2.500", "model_seconds": "0.125", "characters": "0"}
+    request = parse_line(json.dumps(LINE | said))
+    assert request is not None
+    assert (request.audio_seconds, request.model_seconds, request.characters) == (2.5, 0.125, 0)
+
+
+@pytest.mark.parametrize("value", ["", "nan", "inf", "-1", "soon", "1e999", "²"])
+def test_a_measure_that_cannot_be_is_none(value: str) -> None:
+    said = dict.fromkeys(("audio_seconds", "model_seconds", "characters"), value)
+    request = parse_line(json.dumps(LINE | said))
+    assert request is not None
+    assert (request.audio_seconds, request.model_seconds, request.characters) == (None, None, None)
+
+
 @pytest.mark.parametrize("line", ["", "{", "[]", "null", "1", json.dumps(LINE)[:80], "{}"])
 def test_half_a_line_is_nothing(line: str) -> None:
     assert parse_line(line) is None
