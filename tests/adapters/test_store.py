@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 
 from controller.adapters.store import SqlStore
 from controller.adapters.store.tables import metadata
+from controller.core.errors import NotFound
 from controller.core.fleet import Fleet
 from controller.core.rollout import Phase
 from controller.core.verdict import Outcome as VerdictOutcome
@@ -80,6 +81,39 @@ def test_an_evaluation_is_found_by_the_digests_and_keeps_failed_requests(store: 
     store.save_evaluation(evaluation, an_event())
     assert store.evaluation("d", "e") == evaluation
     assert store.evaluation("d", "other") is None
+
+
+def test_a_cursor_stays_where_it_was_moved(tmp_path: Path, store: SqlStore) -> None:
+    assert store.cursor("file") is None
+    store.move_cursor("file", 7)
+    store.move_cursor("file", 9)
+    other = SqlStore.in_folder(tmp_path)
+    assert (other.cursor("file"), other.cursor("other")) == (9, None)
+    other.close()
+
+
+def test_a_rollout_is_found_by_its_id(store: SqlStore) -> None:
+    store.save([], None, a_rollout())
+    assert store.rollout("r1") == a_rollout()
+    with pytest.raises(NotFound, match="rollout history"):
+        store.rollout("r9")
+
+
+def test_a_rollouts_events_are_those_of_its_time_and_what_concerned_it_later(
+    store: SqlStore,
+) -> None:
+    def phase(rollout: str, phase: str) -> Event:
+        return Event("rollout.phase_changed", rollout, phase, "ann", NOON, {"phase": phase})
+
+    saved = [
+        an_event("before"), an_event("its start"), phase("r1", "preparing"), an_event("alarm"),
+        phase("r1", "promoted"), an_event("after"), phase("r2", "preparing"),
+        phase("r1", "rolled_back"),
+    ]  # fmt: skip
+    store.save(saved)
+    messages = [event.message for event in store.rollout_events("r1", 100)]
+    assert messages == ["its start", "preparing", "alarm", "promoted", "rolled_back"]
+    assert store.rollout_events("r9", 100) == []
 
 
 def test_a_second_store_reads_what_the_first_wrote(tmp_path: Path, store: SqlStore) -> None:

@@ -10,12 +10,13 @@ from typing import Any, Final
 from alembic import command as alembic_command
 from alembic.config import Config as AlembicConfig
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, create_engine, event, insert, select, update
+from sqlalchemy import Connection, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import Engine
 
 from controller.adapters.store import tables
+from controller.core.errors import NotFound
 from controller.core.fleet import Fleet
-from controller.core.rollout import Rollout
+from controller.core.rollout import ENDED, Rollout
 from controller.core.version import Version
 from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved
 
@@ -104,6 +105,48 @@ class SqlStore:
         query = select(tables.events).order_by(tables.events.c.id.desc()).limit(limit)
         with self._engine.connect() as connection:
             return [_event(row) for row in connection.execute(query).all()][::-1]
+
+    def last_event_id(self) -> int:
+        """The id of the newest event; 0 where there is none."""
+        with self._engine.connect() as connection:
+            return connection.scalar(select(func.max(tables.events.c.id))) or 0
+
+    def rollout_events(self, rollout_id: str, limit: int) -> list[Event]:
+        """What happened while a rollout was under way, and what concerned it afterwards; in
+        order, the earliest `limit`."""
+        events = tables.events
+        with self._engine.connect() as connection:
+            own = connection.execute(
+                select(events).where(events.c.subject == rollout_id).order_by(events.c.id)
+            ).all()
+            if not own:
+                return []
+            ended = [row.id for row in own if row.data.get("phase") in ENDED]
+            during = events.c.id >= own[0].id - 1  # the command that began it stands before
+            if ended:
+                during &= events.c.id <= ended[0]
+            query = select(events).where(during | (events.c.subject == rollout_id))
+            rows = connection.execute(query.order_by(events.c.id).limit(limit)).all()
+        return [_event(row) for row in rows]
+
+    def cursor(self, name: str) -> int | None:
+        """The id of the last event that this reader had; None before its first."""
+        query = select(tables.cursors.c.position).where(tables.cursors.c.name == name)
+        with self._engine.connect() as connection:
+            return connection.scalar(query)
+
+    def move_cursor(self, name: str, position: int) -> None:
+        with self._engine.begin() as connection:
+            _replace(connection, tables.cursors, "name", {"name": name, "position": position})
+
+    def rollout(self, rollout_id: str) -> Rollout:
+        """Raises NotFound."""
+        query = select(tables.rollouts.c.state).where(tables.rollouts.c.id == rollout_id)
+        with self._engine.connect() as connection:
+            state = connection.scalar(query)
+        if state is None:
+            raise NotFound(f"there is no rollout {rollout_id!r}; `rollout history` lists them")
+        return _ROLLOUT.validate_python(state)
 
     def rollouts(self, limit: int = 50) -> list[Rollout]:
         """The newest rollouts, newest first."""

@@ -69,3 +69,9 @@ evaluations = Table(
     Column("at", String(32), nullable=False),
     Column("hypotheses", JSON, nullable=False),
 )
+cursors = Table(  # how far readers of the audit have come: the id of the last event they had
+    "cursors",
+    metadata,
+    Column("name", String(1024), primary_key=True),
+    Column("position", Integer, nullable=False),
+)
