@@ -9,13 +9,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from controller.core.errors import InvalidConfig, NotFound
-from controller.core.eval_set import EvalSet, Utterance
+from controller.core.eval_set import SILENCE, EvalSet, Utterance
 from controller.core.names import check_name
 from controller.core.scoring import characters
 
 SAMPLE_RATE_HZ: Final = 16_000
 MANIFEST: Final = "manifest.jsonl"
-_KEYS: Final = ("key", "source", "source_len", "target", "target_len", "tags")
+_KEYS: Final = (
+    "key", "source", "source_len", "target", "target_len", "tags",
+    "speaker", "recording", "hotwords", "language",
+)  # fmt: skip
 _HEAD_BYTES: Final = 64 * 1024  # tags may stand before the format in a WAV file
 
 
@@ -69,12 +72,38 @@ def _utterance(line: bytes, folder: Path) -> tuple[Utterance, str]:
     fields = _fields(line)
     key = _text(fields, "key")
     _require(key.isprintable() and " " not in key, f"key: {key!r} has spaces or controls")
-    target = _text(fields, "target")
-    _require(characters(target), f"target: the reference {target!r} is empty: nothing to hear")
+    tags = _texts(fields, "tags")
+    target = _target(fields, silent=SILENCE in tags)
     audio = _inside(_text(fields, "source"), folder)
     _count(fields, "target_len")
-    utterance = Utterance(key, str(audio), target, _tags(fields), _count(fields, "source_len"))
+    utterance = Utterance(
+        key,
+        str(audio),
+        target,
+        tags,
+        _count(fields, "source_len"),
+        speaker=_text(fields, "speaker", ""),
+        recording=_text(fields, "recording", ""),
+        hotwords=_texts(fields, "hotwords"),
+        language=_text(fields, "language", ""),
+    )
     return utterance, _checked_audio(audio)
+
+
+def _target(fields: Mapping[str, Any], silent: bool) -> str:
+    """What was said; only a recording that is tagged as silence may, and must, have nothing."""
+    target = _text(fields, "target")
+    said = bool(characters(target))
+    _require(
+        said or silent,
+        f"target: the reference {target!r} is empty: nothing to hear. A recording without "
+        f"speech needs the tag {SILENCE!r}",
+    )
+    _require(
+        not (said and silent),
+        f"target: {target!r} was said, but the recording is tagged {SILENCE!r}: drop one of them",
+    )
+    return target if said else ""
 
 
 def _fields(line: bytes) -> Mapping[str, Any]:
@@ -95,8 +124,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
+def _text(fields: Mapping[str, Any], name: str, otherwise: str | None = None) -> str:
+    value = fields.get(name, otherwise)
     if not isinstance(value, str):
         raise _Wrong(f"{name}: expected text, found {value!r}")
     return value
@@ -109,10 +138,10 @@ def _count(fields: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _tags(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    value = fields.get("tags", [])
-    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
-        raise _Wrong(f"tags: expected a list of texts, found {value!r}")
+def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = fields.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise _Wrong(f"{name}: expected a list of texts, found {value!r}")
     return tuple(value)
 
 

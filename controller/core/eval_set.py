@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from controller.core.names import check_name
+
+SILENCE: Final = "silence"  # the tag of recordings in which nothing is said
 
 
 @dataclass(frozen=True, slots=True)

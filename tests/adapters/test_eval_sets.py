@@ -56,6 +56,20 @@ def test_a_manifest_becomes_an_eval_set(write: Write, tmp_path: Path) -> None:
     assert Path(utterance.source) == tmp_path / "mine" / "a.wav"
 
 
+def test_a_recording_tagged_as_silence_has_an_empty_target(write: Write) -> None:
+    (utterance,) = write(a_line(target="。", tags=["noise", "silence"])).utterances
+    assert utterance.target == ""
+    assert utterance.tags == ("noise", "silence")
+
+
+def test_a_manifest_may_name_speaker_recording_hotwords_and_language(write: Write) -> None:
+    line = a_line(speaker="s1", recording="r1", hotwords=["小爱"], language="zh")
+    (utterance,) = write(line).utterances
+    assert (utterance.speaker, utterance.recording) == ("s1", "r1")
+    assert utterance.hotwords == ("小爱",)
+    assert utterance.slices == ("voice:x", "language:zh")
+
+
 def test_lengths_and_tags_may_be_left_out(write: Write) -> None:
     write(json.dumps({"key": "a", "source": "a.wav", "target": "一"}))
 
@@ -75,6 +89,12 @@ def test_the_eval_sets_that_come_with_it_are_in_order(name: str) -> None:
         (json.dumps({"key": "b", "source": "b.wav"}), "target: expected text, found None"),
         (a_line(key="b", target=""), "target: the reference '' is empty"),
         (a_line(key="b", target="。 ！"), "target: the reference '。 ！' is empty"),
+        (a_line(key="b", target=""), "A recording without speech needs the tag 'silence'"),
+        (a_line(key="b", tags=["silence"]), "target: '一' was said, but the recording is tagged"),
+        (a_line(key="b", speaker=5), "speaker: expected text, found 5"),
+        (a_line(key="b", recording=None), "recording: expected text, found None"),
+        (a_line(key="b", hotwords="小爱"), "hotwords: expected a list of texts, found '小爱'"),
+        (a_line(key="b", language=["zh"]), "language: expected text"),
         (a_line(key="a"), "key: 'a' is there twice"),
         (a_line(key="a b"), "key: 'a b' has spaces"),
         (a_line(key=5), "key: expected text, found 5"),
