@@ -1,3 +1,5 @@
+import sys
+
 import jiwer
 import pytest
 from hypothesis import given
@@ -8,15 +10,23 @@ from controller.core.eval_set import EvalSet, Utterance
 from controller.core.scoring import (
     GAP,
     Errors,
+    Form,
+    Measure,
     Score,
     align,
     characters,
     combined,
     display_width,
+    normalisation,
     normalised,
+    numbers_unavailable,
     score,
     tokens,
+    words,
 )
+
+MEASURES: list[Measure] = ["cer", "wer", "mer", "ser"]
+FORMS: list[Form] = ["written", "numbers"]
 
 SPOKEN = st.text(alphabet="请拨打一零八六abc 0168，。", max_size=20)
 REFERENCES = SPOKEN.filter(lambda text: bool(characters(text)))
@@ -57,6 +67,9 @@ def test_punctuation_case_and_width_do_not_count() -> None:
         ("well-known", "well known"),
         ("你好。Hello!", "你好 hello"),
         ("。，！", ""),
+        ("<|zh|><|NEUTRAL|>你好<|/x|>", "你好"),
+        ("請撥打電話", "请拨打电话"),
+        ("乾隆", "乾隆"),  # OpenCC knows words, not only characters
     ],
 )
 def test_text_is_normalised(text: str, expected: str) -> None:
@@ -88,6 +101,80 @@ def test_an_empty_answer_counts_as_all_deletions_but_did_not_fail() -> None:
     assert result.failed == 0
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_whatever_the_measure_a_failed_request_is_all_deletions(measure: Measure) -> None:
+    errors = scored("请拨打 10086", None).errors(measure)
+    assert errors == Errors(deletions=errors.length, length=errors.length)
+    assert errors.length > 0
+
+
+@pytest.mark.parametrize(("measure", "insertions"), [("cer", 4), ("wer", 1), ("mer", 4)])
+def test_text_on_silence_is_inserted(measure: Measure, insertions: int) -> None:
+    assert scored("", "谢谢观看").errors(measure) == Errors(insertions=insertions)
+    assert scored("", "谢谢观看").rate(measure) == insertions
+
+
+@pytest.mark.parametrize("measure", ["cer", "wer", "mer"])
+@pytest.mark.parametrize("hypothesis", ["", "。", None])
+def test_nothing_heard_in_silence_is_no_error(measure: Measure, hypothesis: str | None) -> None:
+    assert scored("", hypothesis).errors(measure) == Errors()
+
+
+def test_silence_is_a_sentence_that_text_or_a_failure_makes_wrong() -> None:
+    assert scored("", "").errors("ser") == Errors(length=1)
+    assert scored("", "谢谢").errors("ser") == Errors(insertions=1, length=1)
+    assert scored("", None).errors("ser") == Errors(deletions=1, length=1)
+
+
+def test_a_sentence_is_wrong_or_right_as_a_whole() -> None:
+    result = score(
+        a_set("一二", "一二", "一二", "一二"), {"u0": "一 二", "u1": "一三", "u2": "", "u3": None}
+    )
+    assert result.errors("ser") == Errors(substitutions=1, deletions=2, length=4)
+
+
+def test_numbers_count_as_written_and_by_value() -> None:
+    result = scored("请拨打10086", "请拨打一零零八六")
+    assert result.forms == ("written", "numbers")
+    assert result.rate("cer", "written") == pytest.approx(5 / 8)
+    assert result.rate("cer", "numbers") == 0
+
+
+def test_without_wetextprocessing_numbers_are_left_out_and_the_reason_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "itn", None)  # as if it were not installed
+    result = scored("拨打10010", "拨打10010")
+    assert result.forms == ("written",)
+    assert "pip install 'asr-rollout[numbers]'" in (numbers_unavailable() or "")
+    with pytest.raises(Refused, match="WeTextProcessing is not installed"):
+        result.errors("cer", "numbers")
+
+
+def test_a_chain_has_a_name_and_a_version() -> None:
+    names = [normalisation(form).name for form in ("written", "numbers")]
+    assert names == ["zh-basic/1", "zh-numbers/1"]
+
+
+def test_a_score_knows_its_slices() -> None:
+    spoken = (
+        Utterance("a", "a.wav", "一", ("noise", "digits")),
+        Utterance("b", "b.wav", "一", ("noise",), language="zh"),
+    )
+    result = score(EvalSet("digits", spoken, "digest"), {"a": "二", "b": "一"})
+    assert result.tags == ("noise", "digits", "language:zh")
+    assert result.tagged("noise").rate() == pytest.approx(1 / 2)
+    assert result.tagged("digits").rate() == 1
+    assert result.tagged("music").utterances == ()
+
+
+def test_an_utterance_keeps_what_the_comparison_needs() -> None:
+    spoken = Utterance("a", "a.wav", "一", duration_ms=900, speaker="s", hotwords=("一",))
+    (found,) = score(EvalSet("calls", (spoken,), "digest"), {"a": "一"}, {"a": 0.2}).utterances
+    assert (found.block, found.duration_ms, found.hotwords) == ("s", 900, ("一",))
+    assert found.seconds == 0.2
+
+
 def test_more_words_than_were_said_can_exceed_100_percent() -> None:
     assert scored("一", "一二三四").rate() == 3
 
@@ -113,10 +200,33 @@ def test_the_worst_come_first_and_right_ones_never() -> None:
     assert [u.key for u in result.worst(1)] == ["u1"]
 
 
-@given(REFERENCES)
-def test_an_identical_transcript_has_no_errors(text: str) -> None:
-    result = scored(text, text)
-    assert result.rate("cer") == result.rate("wer") == 0
+@given(SPOKEN, st.sampled_from(MEASURES), st.sampled_from(FORMS))
+def test_an_identical_transcript_has_no_errors(text: str, measure: Measure, form: Form) -> None:
+    assert scored(text, text).errors(measure, form).total == 0
+
+
+@given(st.text(max_size=30))
+def test_what_is_normalised_stays_as_it_is(text: str) -> None:
+    assert normalised(normalised(text)) == normalised(text)
+
+
+@given(SPOKEN, SPOKEN, st.sampled_from(FORMS))
+def test_edits_lead_from_the_one_length_to_the_other(said: str, heard: str, form: Form) -> None:
+    for measure, units in (("cer", characters), ("wer", words), ("mer", tokens)):
+        errors = scored(said, heard).errors(measure, form)
+        assert errors.length == len(units(said, form))
+        assert errors.length - errors.deletions + errors.insertions == len(units(heard, form))
+        assert errors.substitutions + errors.deletions <= errors.length
+
+
+@given(SPOKEN, SPOKEN, st.sampled_from(FORMS))
+def test_a_sentence_is_right_exactly_where_no_character_is_wrong(
+    said: str, heard: str, form: Form
+) -> None:
+    result = scored(said, heard)
+    wrong = result.errors("cer", form).total > 0
+    assert result.errors("ser", form).total == wrong
+    assert result.errors("ser", form).length == 1
 
 
 @given(REFERENCES, SPOKEN)
