@@ -9,7 +9,7 @@ import datetime
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from controller.core.advance import Facts, advance, next_action
 from controller.core.cron import frozen_until
@@ -19,7 +19,9 @@ from controller.core.eval_set import EvalSet
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
+from controller.core.verdict import Verdict
 from controller.core.version import Version
+from controller.engine.audit import command_event, rollout_events
 from controller.engine.commands import State, carry_out, check_start, settle
 from controller.engine.gate_keeper import GateKeeper
 from controller.engine.gates import Evaluator
@@ -54,6 +56,7 @@ class _Memory:
     """What is known only since this controller runs; all of it can be found out again."""
 
     alarm: str | None = None
+    verdicts_told: tuple[Verdict, ...] = ()  # those that the audit had last
     tick_seconds: float = 0.0
     evaluated: collections.Counter[str] = field(default_factory=collections.Counter)
 
@@ -252,6 +255,8 @@ class Loop:
         saved = await asyncio.to_thread(self._ports.store.load)
         self.observer.digests.update(saved.digests)
         self.rollout = saved.rollout
+        if saved.rollout is not None:
+            self.memory.verdicts_told = saved.rollout.verdicts
         if saved.fleet is not None:
             self.fleet = saved.fleet
         else:
@@ -271,7 +276,7 @@ class Loop:
             after, message = carry_out(intent, state, now)
         except Refused as refusal:
             outcome = Outcome(str(refusal), refusal)
-            event = self._event("command.refused", intent.command, str(refusal), intent.actor)
+            event = command_event(intent, str(refusal), self.rollout, now, refused=True)
             await self._save([event], handled=(intent, outcome))
             return outcome
         before = self.rollout if _same(self.rollout, after.rollout) else None
@@ -279,10 +284,10 @@ class Loop:
         outcome = Outcome(message)
         if intent.command == "retry" and after.rollout is not None:
             self.gates.forget(after.rollout.id)
-        event = self._event(f"command.{intent.command}", intent.command, message, intent.actor)
-        changed = self._phase_event(after.rollout, intent.actor)
+        event = command_event(intent, message, after.rollout, now, refused=False)
+        changed = self._rollout_events(after.rollout, intent.actor)
         await self._save([event, *changed], fleet, after.rollout, (intent, outcome))
-        self.fleet, self.rollout = fleet, after.rollout
+        self._take(fleet, after.rollout, changed)
         return outcome
 
     def _state(self) -> State:
@@ -299,8 +304,9 @@ class Loop:
         fleet = settle(before, after, self.fleet, now)
         if after == before and fleet == self.fleet:
             return
-        await self._save(self._phase_event(after, "controller"), fleet, after)
-        self.fleet, self.rollout = fleet, after
+        events = self._rollout_events(after, "controller")
+        await self._save(events, fleet, after)
+        self._take(fleet, after, events)
 
     def _facts(self, rollout: Rollout, now: datetime.datetime) -> Facts:
         needed = self.config.canary_nodes_for(rollout.current_step.percent)
@@ -362,17 +368,19 @@ class Loop:
 
     # -- saving ---------------------------------------------------------------------------
 
-    def _phase_event(self, after: Rollout | None, actor: str) -> list[Event]:
-        before = self.rollout
-        if after is None or (_same(before, after) and before and before.phase is after.phase):
-            return []
-        log.info(
-            "rollout.phase_changed id=%s now=%s reason=%s", after.id, after.phase, after.reason
-        )
-        data = {"phase": after.phase.value, "step": after.step, "percent": after.percent}
-        return [
-            replace(self._event("rollout.phase_changed", after.id, after.reason, actor), data=data)
-        ]
+    def _rollout_events(self, after: Rollout | None, actor: str) -> list[Event]:
+        before, now = self.rollout, self._ports.now()
+        told = self.memory.verdicts_told if _same(before, after) else ()
+        return rollout_events(before, after, told, self.traffic, actor, now)
+
+    def _take(self, fleet: Fleet, rollout: Rollout | None, events: list[Event]) -> None:
+        """What was saved is the state now."""
+        for event in events:
+            log.info("%s id=%s now=%s reason=%s", event.kind, event.subject, event.data["phase"],
+                     event.message)  # fmt: skip
+            if rollout is not None and event.kind == "rollout.judged":
+                self.memory.verdicts_told = rollout.verdicts
+        self.fleet, self.rollout = fleet, rollout
 
     def _event(self, kind: str, subject: str, message: str, actor: str = "controller") -> Event:
         return Event(kind, subject, message, actor, self._ports.now())

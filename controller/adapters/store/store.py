@@ -121,7 +121,8 @@ class SqlStore:
             ).all()
             if not own:
                 return []
-            ended = [row.id for row in own if row.data.get("phase") in ENDED]
+            changes = [row for row in own if row.kind == "rollout.phase_changed"]
+            ended = [row.id for row in changes if row.data.get("phase") in ENDED]
             during = events.c.id >= own[0].id - 1  # the command that began it stands before
             if ended:
                 during &= events.c.id <= ended[0]
