@@ -13,6 +13,7 @@ from controller.core.rollout import Rollout
 from controller.core.scoring import Score, combined, score
 from controller.core.verdict import Verdict, judge
 from controller.engine.evaluate import evaluate
+from controller.engine.evidence import measured
 from controller.engine.ports import NodeClient, Store
 from controller.engine.records import Evaluation, Event
 
@@ -61,6 +62,10 @@ class Evaluator:
         sets = [await asyncio.to_thread(self._eval_sets, name) for name in eval_sets]
         return tuple([(s, await self._one(version, s, progress)) for s in sets])
 
+    async def write_down(self, event: Event) -> None:
+        """Into the audit."""
+        await asyncio.to_thread(self._store.save, [event])
+
     async def _one(self, version: str, eval_set: EvalSet, progress: Progress | None) -> Evaluation:
         digest = self._digests.get(version)
         if digest is None:
@@ -97,20 +102,20 @@ async def measure(
     names = rollout.plan.eval_sets
     stable = await evaluator.transcripts(rollout.from_version, names, progress)
     canary = await evaluator.transcripts(rollout.version, names, progress)
-    return await asyncio.to_thread(_judge, rollout, stable, canary)
+    verdicts, event = await asyncio.to_thread(_judge, rollout, stable, canary)
+    await evaluator.write_down(event)
+    return verdicts
 
 
 def _judge(
     rollout: Rollout,
     stable: Sequence[tuple[EvalSet, Evaluation]],
     canary: Sequence[tuple[EvalSet, Evaluation]],
-) -> tuple[Verdict, ...]:
-    stable_score, canary_score = total(stable), total(canary)
-    return tuple(
-        verdict
-        for gate in rollout.plan.gates
-        for verdict in judge(gate, stable_score, canary_score)
-    )
+) -> tuple[tuple[Verdict, ...], Event]:
+    scores = total(stable), total(canary)
+    verdicts = tuple(verdict for gate in rollout.plan.gates for verdict in judge(gate, *scores))
+    now = datetime.datetime.now(datetime.UTC)
+    return verdicts, measured(rollout, stable, canary, scores, now)
 
 
 def total(evaluations: Sequence[tuple[EvalSet, Evaluation]]) -> Score:

@@ -96,3 +96,18 @@ async def test_a_restart_does_not_write_the_same_verdicts_down_again(driver: Dri
     await driver.command("promote")
     events = driver.store.rollout_events(driver.loop.rollout.id, 100)
     assert kinds(events).count("rollout.judged") == 1
+
+
+async def test_what_the_gates_were_measured_on_stays(driver: Driver) -> None:
+    driver.world.heard["v3"] = "请拨打一零八六"
+    await driver.start("v3")
+    await driver.until(lambda loop: loop.rollout.ended)
+    events = driver.store.rollout_events(driver.loop.rollout.id, 100)
+    (measured,) = [event.data for event in events if event.kind == "gates.measured"]
+    assert measured["canary"] == {"version": "v3", "digest": "digest of v3"}
+    assert measured["eval_sets"] == [{"name": "digits", "digest": "e" * 64, "utterances": 200}]
+    assert len(measured["worst"]) == 12
+    assert measured["worst"][0] == {
+        "eval_set": "digits", "key": "u0", "tags": [], "more_errors": 1,
+        "reference": "请拨打一零零八六", "stable": "请拨打一零零八六", "canary": "请拨打一零八六",
+    }  # fmt: skip
