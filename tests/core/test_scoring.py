@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Iterator
 
 import jiwer
 import pytest
@@ -140,10 +141,16 @@ def test_numbers_count_as_written_and_by_value() -> None:
     assert result.rate("cer", "numbers") == 0
 
 
-def test_without_wetextprocessing_numbers_are_left_out_and_the_reason_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "itn", None)  # as if it were not installed
+@pytest.fixture
+def without_wetextprocessing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, "itn", None)
+    numbers_unavailable.cache_clear()
+    yield
+    numbers_unavailable.cache_clear()
+
+
+@pytest.mark.usefixtures("without_wetextprocessing")
+def test_without_wetextprocessing_numbers_are_left_out_and_the_reason_is_told() -> None:
     result = scored("拨打10010", "拨打10010")
     assert result.forms == ("written",)
     assert "pip install 'asr-rollout[numbers]'" in (numbers_unavailable() or "")

@@ -69,7 +69,19 @@ def without_punctuation(text: str) -> str:
 
 
 def _spoken(text: str) -> str:
-    return "".join(c if c == "%" or unicodedata.category(c)[0] in "LMN" else " " for c in text)
+    return text.translate(_SPOKEN)
+
+
+class _Spoken(dict[int, str]):
+    """For str.translate: each character is looked up in Unicode's tables once."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        spoken = character == "%" or unicodedata.category(character)[0] in "LMN"
+        return self.setdefault(code, character if spoken else " ")
+
+
+_SPOKEN: Final = _Spoken()
 
 
 _TO_LETTERS: Final = (without_tags, half_width, lower_case, without_joints, simplified)
@@ -85,7 +97,7 @@ def normalisation(form: Form) -> Normalisation:
     return NUMBERS if form == "numbers" else WRITTEN
 
 
-@functools.lru_cache(maxsize=2**15)
+@functools.lru_cache(maxsize=2**16)
 def normalised(text: str, form: Form = "written") -> str:
     """The text as it is compared. Raises Refused for "numbers" where wetextprocessing is not
     installed."""

@@ -41,6 +41,7 @@ _YUAN: Final = re.compile(r"¥(\d+(?:\.\d+)?)")
 _ALONE: Final = re.compile(rf"(?<![a-z\d.{_DIGITS}十百千万亿])\d(?![a-z\d.%{_DIGITS}十百千万亿])")
 
 
+@functools.cache  # each look for a package costs a millisecond
 def numbers_unavailable() -> str | None:
     """Why there is no form "numbers" here; None where there is."""
     if importlib.util.find_spec("itn") is not None:
