@@ -137,6 +137,7 @@ _ALL_STABLE: Final[dict[str, Any]] = {
     "canary_percent": 0.0,
     "canary_buckets": 0,
     "rules": [],
+    "trial": None,
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from controller.core.plan import Plan, Step
+from controller.core.rollout import ENDED
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
 _WATCH_SECONDS: Final = 0.5
@@ -26,6 +27,11 @@ def status(value: dict[str, Any]) -> str:
         lines.append("! failed over: the backup serves all traffic of stable")
     lines.append(f"traffic: stable {share['stable']:g} %, canary {share['canary']:g} %"
                  f"{_actual(router['traffic'])}")  # fmt: skip
+    if value["rollout"] is not None and _asks(value["rollout"]):
+        lines.append(
+            f"consent required: nobody is chosen at random; rules and {router['url']}/canary "
+            f"decided {router['traffic']['opted_in']} requests"
+        )
     for name, pool in value["pools"].items():
         lines += _pool(name, pool)
     return "\n".join([*lines, *rollout(value["rollout"])])
@@ -37,6 +43,10 @@ def _actual(traffic: dict[str, Any]) -> str:
         return ""
     warning = f"; {traffic['warning']}" if traffic["warning"] else ""
     return f" (canary got {actual:g} % of {traffic['requests']} requests{warning})"
+
+
+def _asks(rollout: dict[str, Any]) -> bool:
+    return rollout["consent"] == "required" and rollout["phase"] not in ENDED
 
 
 def _pool(name: str, pool: dict[str, Any]) -> list[str]:
@@ -59,9 +69,10 @@ def rollout(value: dict[str, Any] | None) -> list[str]:
 
 
 def rollout_line(value: dict[str, Any]) -> str:
+    share = "only who opted in" if _asks(value) else f"{value['percent']:g} %"
     return (
         f"rollout {value['id']}: {value['from_version']} → {value['version']}, plan "
-        f"{value['plan']}, step {value['step']} of {len(value['steps'])}, {value['percent']:g} %, "
+        f"{value['plan']}, step {value['step']} of {len(value['steps'])}, {share}, "
         f"{value['phase']}: {value['reason']}"
     )
 
@@ -88,10 +99,12 @@ def versions(value: Sequence[dict[str, Any]]) -> str:
 
 def history(value: Sequence[dict[str, Any]]) -> str:
     return "\n".join(
-        f"{_clock(item['created_at'])}  {item['phase']:<12} {item['id']}  by {item['actor']}: "
-        f"{item['reason']}"
+        f"{_clock(item['created_at'])}  {item['phase']:<12} {item['from_version']} → "
+        f"{item['version']}  {item['id']}  by {item['actor']}: {item['reason']}"
         for item in value
-    ) or "no rollout yet"  # fmt: skip
+    ) + "\n`rollout report ID` has all that happened, and on which numbers" if value else (
+        "no rollout yet: `rollout start VERSION --percent 5` begins one"
+    )  # fmt: skip
 
 
 def events(value: Sequence[dict[str, Any]]) -> str:
@@ -100,6 +113,15 @@ def events(value: Sequence[dict[str, Any]]) -> str:
         f"({item['actor']})"
         for item in value
     )
+
+
+def notifications(value: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        f"{'✘' if item['problem'] else '✔'} {item['target']}  {', '.join(item['events'])}"
+        f"{'  ' + item['problem'] if item['problem'] else ''}"
+        for item in value
+    ]
+    return "\n".join(lines) or "fleet.yaml has no notifications"
 
 
 def _clock(iso: str) -> str:
@@ -138,7 +160,13 @@ def doctor(value: Sequence[dict[str, Any]]) -> str:
 
 def plan(value: Plan) -> str:
     """A plan in words."""
-    lines = [f"plan {value.name}: " + ", then ".join(map(_step, value.steps))]
+    steps = ", then ".join(_step(step, value) for step in value.steps)
+    lines = [f"plan {value.name}: {steps}"]
+    if value.asks:
+        lines.append(
+            "consent required: only who opts in on the router's page /canary, or whom a rule of "
+            "the fleet names, gets the new version; the percentages only size its pool"
+        )
     who = "goes on by itself" if value.promote == "auto" else "waits for `rollout promote`"
     lines.append(f"after each step it {who}; gate failed: {value.on_fail}; "
                  f"undecided: {value.on_inconclusive}")  # fmt: skip
@@ -158,10 +186,11 @@ def plan(value: Plan) -> str:
     return "\n".join(lines)
 
 
-def _step(step: Step) -> str:
-    text = f"{step.percent:g} % for at least {_duration(step.hold_seconds)}"
+def _step(step: Step, plan: Plan) -> str:
+    share = f"nodes for {step.percent:g} %" if plan.asks else f"{step.percent:g} %"
+    text = f"{share} for at least {_duration(step.hold_seconds)}"
     if step.min_requests:
-        text += f" and {step.min_requests:,} requests"
+        text += f" and {step.min_requests:,} requests{' of who opted in' if plan.asks else ''}"
     if step.deadline_seconds is not None:
         text += f" (undecided after {_duration(step.deadline_seconds)})"
     return text + (", then a person is asked" if step.pause else "")

@@ -1,4 +1,5 @@
 from controller import views
+from controller.core.plan import Plan, Step
 
 NODE = {
     "name": "v1-1", "version": "v1", "url": "http://127.0.0.1:9001", "health": "healthy",
@@ -11,14 +12,15 @@ VERDICT = {
 ROLLOUT = {
     "id": "v2-1", "version": "v2", "from_version": "v1", "plan": "default", "phase": "waiting",
     "step": 1, "steps": [5, 100], "percent": 5, "reason": "all gates passed",
-    "next_action": "`rollout promote` goes on", "verdicts": [VERDICT],
+    "next_action": "`rollout promote` goes on", "verdicts": [VERDICT], "consent": "none",
 }  # fmt: skip
 STATUS = {
     "service": "asr", "runtime": "process", "alarm": None, "rollout": ROLLOUT,
     "router": {
         "url": "http://127.0.0.1:8080", "percent": {"stable": 95, "canary": 5},
         "failed_over": False,
-        "traffic": {"canary_percent_actual": 4.8, "requests": 1000, "warning": None},
+        "traffic": {"canary_percent_actual": 4.8, "requests": 1000, "warning": None,
+                    "opted_in": 7},
     },
     "pools": {"stable": {"version": "v1", "digest": "d" * 64, "nodes": [NODE]}},
 }  # fmt: skip
@@ -39,6 +41,22 @@ def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
 def test_an_alarm_stands_before_everything_else() -> None:
     lines = views.status(STATUS | {"alarm": "no node is ready"}).splitlines()
     assert lines[1] == "! no node is ready"
+
+
+def test_where_consent_is_required_the_status_says_that_nobody_is_chosen() -> None:
+    lines = views.status(STATUS | {"rollout": ROLLOUT | {"consent": "required"}}).splitlines()
+    assert lines[2] == (
+        "consent required: nobody is chosen at random; rules and http://127.0.0.1:8080/canary "
+        "decided 7 requests"
+    )
+    assert "step 1 of 2, only who opted in, waiting" in lines[5]
+
+
+def test_a_plan_that_requires_consent_says_what_its_percentages_are_for() -> None:
+    steps = (Step(5, 60, min_requests=200), Step(100))
+    first, consent = views.plan(Plan("mine", steps, consent="required")).splitlines()[:2]
+    assert "mine: nodes for 5 % for at least 1m and 200 requests of who opted in, then" in first
+    assert consent.startswith("consent required: only who opts in on the router's page /canary")
 
 
 def test_without_a_rollout_the_status_says_how_to_begin_one() -> None:

@@ -12,7 +12,7 @@ from controller.core.cron import cron_trigger
 from controller.core.errors import InvalidConfig, NotFound
 from controller.core.gate import ErrorRateGate, Measure
 from controller.core.names import check_name
-from controller.core.plan import Freeze, OnFail, OnInconclusive, Plan, Promote, Step
+from controller.core.plan import Consent, Freeze, OnFail, OnInconclusive, Plan, Promote, Step
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
@@ -46,6 +46,7 @@ def _plan(path: Path) -> Plan:
         "promote": root.choice("promote", get_args(Promote), "manual"),
         "on_fail": root.choice("on_fail", get_args(OnFail), "rollback"),
         "on_inconclusive": root.choice("on_inconclusive", get_args(OnInconclusive), "hold"),
+        "consent": root.choice("consent", get_args(Consent), "none"),
         "start_deadline_seconds": root.duration_seconds("start_deadline", 300.0),
         "rollback_window_seconds": root.duration_seconds("rollback_window", 3600.0),
         "eval_sets": _eval_sets(root),

@@ -45,7 +45,9 @@ def sentence(value: dict[str, Any]) -> str:
     rollout = value["rollout"]
     if rollout is None or rollout["phase"] in {"promoted", "rolled_back", "aborted"}:
         return f"{value['fleet']['stable']} serves all traffic. Nothing for you to do."
+    asks = rollout["consent"] == "required"
+    share = "only those who opted in" if asks else f"{rollout['percent']:g} % of the traffic"
     return (
-        f"{rollout['version']} has {rollout['percent']:g} % of the traffic, step "
+        f"{rollout['version']} has {share}, step "
         f"{rollout['step']} of {len(rollout['steps'])}, {rollout['phase']}."
     )

@@ -101,6 +101,7 @@ def rollout_summary(rollout: Rollout) -> dict[str, Any]:
         "plan": rollout.plan.name,
         "phase": rollout.phase.value,
         "step": rollout.step + 1,
+        "consent": rollout.plan.consent,
         "steps": [step.percent for step in rollout.plan.steps],
         "percent": rollout.percent,
         "gates": len(rollout.plan.gates),

@@ -15,11 +15,12 @@ class Facts:
 
     `observing_since` is when this controller began: time in which nobody looked is not held
     against a node.
-    `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what
-    the current step takes; `canary_requests` are the random ones that it had in this step. Until
-    `frozen_until`, no version gets more traffic. `canary_problem` says why the canary will not
-    become ready (crash loop, wrong digest). `verdicts` is None until both versions' transcripts
-    are scored; `evaluation_problem` says why they cannot be."""
+    `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what the
+    current step takes; `canary_requests` are the random ones that it had in this step, or, where
+    the plan requires consent, those of who opted in. Until `frozen_until`, no version gets more
+    traffic. `canary_problem` says why the canary will not become ready (crash loop, wrong digest).
+    `verdicts` is None until both versions' transcripts are scored; `evaluation_problem` says why
+    they cannot be."""
 
     now: datetime.datetime
     canary_ready: int
@@ -75,7 +76,7 @@ def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
     if facts.canary_ready < facts.canary_needed:
         return rollout
     percent = rollout.current_step.percent
-    reason = f"{facts.canary_ready} canary nodes are ready: {percent:g} %"
+    reason = f"{facts.canary_ready} canary nodes are ready: {rollout.plan.share(percent)}"
     return replace(rollout.to(Phase.HOLDING, facts.now, reason), reached_percent=percent)
 
 

@@ -19,6 +19,7 @@ from controller.core.routing import (
     Group,
     Membership,
     Routing,
+    Trial,
 )
 
 
@@ -131,7 +132,7 @@ def _wanted(
     if main != fleet.stable:
         wanted += _of(main, count, Pool.STABLE)
     if active is not None:
-        share = max(active.percent, active.current_step.percent)
+        share = max(active.reached_percent, active.current_step.percent)
         wanted += _of(active.version, config.canary_nodes_for(share), Pool.CANARY)
     if fleet.retired is not None:
         wanted += _of(fleet.retired, count, Pool.RETIRED)
@@ -182,6 +183,7 @@ def _routing(
         return Routing(stable=stable, sticky=config.sticky)
     cookie = cookie_name(config, active.version)
     opted = (CookieRule(cookie, "1", "canary"), CookieRule(cookie, "0", "stable"))
+    trial = Trial(cookie, consent_required=active.plan.asks)
     return Routing(
         stable=stable,
         canary=active.version,
@@ -189,6 +191,7 @@ def _routing(
         salt=active.id,
         rules=opted + config.rules,
         sticky=config.sticky,
+        trial=trial,
     )
 
 

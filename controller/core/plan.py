@@ -14,6 +14,7 @@ from controller.core.names import check_name, refuse_duplicates
 OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
 Promote = Literal["manual", "auto"]
+Consent = Literal["none", "required"]
 _YEAR_SECONDS: Final = 365 * 86400
 
 
@@ -67,7 +68,8 @@ class Plan:
 
     `on_fail` and `on_inconclusive` say what a gate's verdict leads to. `start_deadline_seconds`
     is how long a step's nodes may take to become ready; `rollback_window_seconds` how long the
-    replaced version stays warm."""
+    replaced version stays warm. Where `consent` is required nobody is chosen at random: the
+    steps' percentages then say only how many nodes the canary has."""
 
     name: str
     steps: tuple[Step, ...]
@@ -79,6 +81,7 @@ class Plan:
     rollback_window_seconds: float = 3600.0
     eval_sets: tuple[str, ...] = ()
     freeze: tuple[Freeze, ...] = ()
+    consent: Consent = "none"
 
     def __post_init__(self) -> None:
         check_name(self.name, "plan")
@@ -118,6 +121,15 @@ class Plan:
                         f"gates.{index}.eval_sets: {name!r} is not one of the plan's eval_sets "
                         f"({', '.join(self.eval_sets)})"
                     )
+
+    @property
+    def asks(self) -> bool:
+        """Whether nobody gets the new version unasked."""
+        return self.consent == "required"
+
+    def share(self, percent: float) -> str:
+        """Who gets the new version in a step of `percent`; in words."""
+        return "only who opted in" if self.asks else f"{percent:g} %"
 
     def starting_at(self, percent: float) -> Plan:
         """The plan whose first step has `percent`; lower ones are skipped.

@@ -74,7 +74,7 @@ class Rollout:
     @property
     def percent(self) -> float:
         """The share of random traffic that the canary is to have now, 0-100."""
-        return 0.0 if self.ended else self.reached_percent
+        return 0.0 if self.ended or self.plan.asks else self.reached_percent
 
     def to(self, phase: Phase, now: datetime.datetime, reason: str) -> Rollout:
         """The rollout in another phase. Raises IllegalTransition, and nothing has changed."""

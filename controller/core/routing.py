@@ -119,12 +119,25 @@ RULE_KINDS: Final[Mapping[str, Callable[..., Rule]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What people are told and asked on the router's page /canary: the cookie `cookie` keeps
+    their answer (1 takes part, 0 does not). With `consent_required` nobody takes part unasked."""
+
+    cookie: str
+    consent_required: bool = False
+
+    def __post_init__(self) -> None:
+        _require(_COOKIE_NAME.fullmatch(self.cookie), f"cookie name {self.cookie!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Routing:
     """The switch: everything that changes without a reload.
 
     `stable` and `canary` name groups of the loaded Membership. The first `canary_percent`
     (0-100, steps of 0.1) of the buckets go to the canary; rules are tried first, in order, and
     the requests that they decide are counted apart. `salt` (the rollout's id) reshuffles keys.
+    `trial` is what the router's page tells of the canary; None: that there is nothing to tell.
     `known_healthy` False: the node lists are the last that were good, and nobody is known to be
     healthy now; the router's /healthz says so."""
 
@@ -135,12 +148,21 @@ class Routing:
     rules: tuple[Rule, ...] = ()
     sticky: Sticky = Sticky.KEY
     known_healthy: bool = True
+    trial: Trial | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.canary_percent <= 100:
             raise Refused(f"canary percent {self.canary_percent} is not within 0-100")
         if self.canary is None and self.canary_percent:
             raise Refused("a percentage needs a canary to go to")
+        if self.canary is None and self.trial is not None:
+            raise Refused("a trial needs a canary to try")
+        if self.consent_required and self.canary_percent:
+            raise Refused("where consent is required, nobody is sent to the canary at random")
+
+    @property
+    def consent_required(self) -> bool:
+        return self.trial is not None and self.trial.consent_required
 
     @property
     def canary_buckets(self) -> int:
@@ -155,6 +177,7 @@ class Routing:
     def from_dict(cls, value: Mapping[str, Any]) -> Routing:
         """The inverse of `to_dict`. Raises Refused where a value is not valid."""
         rules = tuple(rule_from_dict(rule) for rule in value["rules"])
+        trial = value.get("trial")  # absent where an older controller wrote it
         return cls(
             stable=value["stable"],
             canary=value["canary"],
@@ -163,6 +186,7 @@ class Routing:
             rules=rules,
             sticky=Sticky(value["sticky"]),
             known_healthy=value["known_healthy"],
+            trial=Trial(**trial) if trial is not None else None,
         )
 
 

@@ -216,9 +216,16 @@ class Loop:
 
     async def observe_traffic(self) -> None:
         """Count what the router served since the last look."""
-        routing = self._ports.router.state().routing
+        share = self._share(self._ports.router.state().routing)
         served = await asyncio.to_thread(self._ports.access_log.read)
-        self.traffic.observe(served, routing.canary_percent if routing is not None else None)
+        self.traffic.observe(served, share)
+
+    def _share(self, routing: Routing | None) -> float | None:
+        """What requests are counted under: the share that is asked for, in percent. Where
+        consent is required that is always 0, and a step is known by the rollout's."""
+        if routing is not None and routing.consent_required and self.rollout is not None:
+            return self.rollout.reached_percent
+        return routing.canary_percent if routing is not None else None
 
     async def check_router(self) -> None:
         """Start nginx again where it died; it serves by its last configuration."""
@@ -318,7 +325,9 @@ class Loop:
             canary_problem=self.observer.defect(rollout.version)
             or self.keeper.problem(rollout.version),
             frozen_until=frozen_until(rollout.plan.freeze, now),
-            canary_requests=self.traffic.canary_requests(rollout.current_step.percent),
+            canary_requests=self.traffic.canary_requests(
+                rollout.current_step.percent, opted_in=rollout.plan.asks
+            ),
             verdicts=self.gates.verdicts(rollout),
             evaluation_problem=self.gates.problem(rollout),
         )

@@ -19,7 +19,7 @@ class Traffic:
     node_at: Callable[[str], str | None]
     share: float | None = None  # that was asked for while these were counted, in percent
     requests: collections.Counter[str] = field(default_factory=collections.Counter)
-    by_rule: int = 0
+    by_rule: collections.Counter[str] = field(default_factory=collections.Counter)
     failed: int = 0
     rescued: int = 0  # the canary failed, stable answered: a canary failure all the same
     attempts_failed: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -34,9 +34,10 @@ class Traffic:
         for request in served:
             self.take(request)
 
-    def canary_requests(self, share: float) -> int:
-        """Random ones, since `share` percent are asked for."""
-        return self.requests["canary"] if share == self.share else 0
+    def canary_requests(self, share: float, opted_in: bool = False) -> int:
+        """Random ones, or those that a rule decided, since `share` percent are asked for."""
+        counted = self.by_rule if opted_in else self.requests
+        return counted["canary"] if share == self.share else 0
 
     def take(self, served: Served) -> None:
         if served.decided_by in {"percent", "stable"}:
@@ -44,7 +45,7 @@ class Traffic:
             if len(self._keys) < 10 * KEYS_FOR_AN_HONEST_PERCENTAGE:
                 self._keys.add(served.key_hash)
         else:
-            self.by_rule += 1
+            self.by_rule[served.pool] += 1
         if served.client_left:  # no answer was awaited: no node failed
             return
         if served.status >= 500:
@@ -59,7 +60,7 @@ class Traffic:
         """The share that is asked for has changed: old counts would blur the actual one."""
         self.requests.clear()
         self._keys.clear()
-        self.by_rule = 0
+        self.by_rule.clear()
 
     def summary(self) -> dict[str, Any]:
         """Shares in percent of the random traffic; `warning` where keys are too few for one."""
@@ -68,7 +69,7 @@ class Traffic:
         few = 0 < len(self._keys) < KEYS_FOR_AN_HONEST_PERCENTAGE
         return {
             "requests": total,
-            "opted_in": self.by_rule,
+            "opted_in": self.by_rule.total(),
             "keys": len(self._keys),
             "canary_percent_actual": round(100 * canary / total, 2) if total else None,
             "failed": self.failed,

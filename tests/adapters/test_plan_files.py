@@ -58,6 +58,11 @@ def test_a_step_may_ask_for_requests_a_pause_and_a_deadline(tmp_path: Path) -> N
     assert plan.steps[0] == Step(5, 60, 200, True, 3600)
 
 
+def test_a_plan_may_require_consent(tmp_path: Path) -> None:
+    assert read(tmp_path, STEPS + "consent: required\n").consent == "required"
+    assert "expected one of none, required" in refusal(tmp_path, STEPS + "consent: maybe\n")
+
+
 def test_a_freeze_is_read_with_its_time_zone(tmp_path: Path) -> None:
     plan = read(
         tmp_path, STEPS + "freeze: [{cron: 0 18 * * fri, for: 2d14h, timezone: Asia/Shanghai}]\n"

@@ -6,9 +6,9 @@ import pytest
 from controller.core.desired import Desired, NodeView, Pool, desired
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Phase, Rollout
-from controller.core.routing import Membership, Routing
+from controller.core.routing import CookieRule, Membership, Routing, Trial
 from controller.core.version import Version
-from tests.core.rollouts import NOON, a_rollout
+from tests.core.rollouts import NOON, PLAN, a_rollout
 
 VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2", "v3")}
 CONFIG = FleetConfig(service="asr", versions=VERSIONS, initial_version="v1")
@@ -67,6 +67,23 @@ def test_the_rollout_s_cookie_opts_in_and_out() -> None:
         ("ABTEST_v2", "1", "canary"),
         ("ABTEST_v2", "0", "stable"),
     ]
+
+
+def test_the_page_of_the_router_knows_the_trial_and_its_cookie() -> None:
+    holding = a_rollout(phase=Phase.HOLDING, reached_percent=5)
+    assert plan("v1-1", "v2-1", rollout=holding).routing.trial == Trial("ABTEST_v2")
+    preparing = a_rollout()
+    assert plan("v1-1", "v2-1", rollout=preparing).routing.trial is None
+
+
+@pytest.mark.parametrize("percent", [5, 50, 100])
+def test_nobody_is_chosen_at_random_where_consent_is_required(percent: float) -> None:
+    asking = replace(PLAN, consent="required")
+    holding = a_rollout(plan=asking, phase=Phase.HOLDING, reached_percent=percent)
+    routing = plan("v1-1", "v1-2", "v2-1", rollout=holding).routing
+    assert (routing.canary, routing.canary_buckets) == ("v2", 0)
+    assert CookieRule("ABTEST_v2", "1", "canary") in routing.rules
+    assert routing.consent_required
 
 
 def test_the_canary_has_the_nodes_of_its_next_step_before_it_gets_the_traffic() -> None:

@@ -37,6 +37,28 @@ async def test_a_promotion_waits_for_the_end_of_a_freeze(driver: Driver) -> None
     await driver.until(lambda loop: loop.rollout.phase is Phase.PROMOTED)
 
 
+async def test_where_consent_is_required_a_step_waits_for_those_who_opted_in(
+    driver: Driver,
+) -> None:
+    plan = asked_for(replace(PLAN.steps[0], min_requests=2), promote="auto", consent="required")
+    chance = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
+    opted_in = replace(chance, decided_by="cookie")
+    opted_out = replace(opted_in, pool="stable")
+    await driver.command("start", version="v2", plan=plan)
+    await driver.until(lambda loop: bool(loop.rollout and loop.rollout.verdicts))
+    await driver.loop.observe_traffic()
+    driver.world.served = [chance] * 9 + [opted_out] * 9 + [opted_in]
+    await driver.loop.observe_traffic()
+    await driver.round()
+    assert "1 of 2 requests" in driver.loop.next_action(driver.loop.rollout)
+    assert driver.loop.rollout.percent == 0
+    driver.world.served = [opted_in]
+    await driver.loop.observe_traffic()
+    await driver.until(lambda loop: loop.rollout.step == 1)
+    await driver.until(lambda loop: loop.rollout.reached_percent == 100)
+    assert driver.loop.router_state().routing.canary_percent == 0
+
+
 async def test_requests_of_the_share_before_do_not_count_for_a_step(driver: Driver) -> None:
     plan = asked_for(replace(PLAN.steps[0], min_requests=3), promote="auto")
     canary = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
