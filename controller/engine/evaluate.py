@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,15 @@ Addresses = Callable[[], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Transcripts:
-    """By utterance key. `hypotheses` has None where the request failed; `errors` says why."""
+    """By utterance key. `hypotheses` has None where the request failed; `errors` says why.
+    `seconds`: from asking the node that answered to its answer."""
 
     version: str
     eval_set: str
     eval_set_digest: str
     hypotheses: Mapping[str, str | None]
     errors: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 async def evaluate(
@@ -66,6 +69,7 @@ async def evaluate(
         eval_set_digest=eval_set.digest,
         hypotheses={u.key: run.hypotheses[u.key] for u in eval_set.utterances},
         errors=run.errors,
+        seconds=run.seconds,
     )
 
 
@@ -77,17 +81,20 @@ class _Run:
         self._turns = itertools.count()
         self.hypotheses: dict[str, str | None] = {}
         self.errors: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
 
     async def transcribe(self, utterance: Utterance) -> None:
         """Ask one node, then another; record the text or why there is none."""
         failures: dict[str, str] = {}
         for _ in range(2):
             address = self._next_address(avoid=failures)
+            began = time.perf_counter()
             try:
                 self.hypotheses[utterance.key] = await self._ask(address, Path(utterance.source))
             except NodeUnavailable as error:
                 failures[address] = str(error)
             else:
+                self.seconds[utterance.key] = round(time.perf_counter() - began, 6)
                 return
         self.hypotheses[utterance.key] = None
         self.errors[utterance.key] = "; ".join(failures.values())

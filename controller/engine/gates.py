@@ -87,7 +87,13 @@ class Evaluator:
         )
         now = datetime.datetime.now(datetime.UTC)
         evaluation = Evaluation(
-            version, digest, eval_set.name, eval_set.digest, now, transcripts.hypotheses
+            version,
+            digest,
+            eval_set.name,
+            eval_set.digest,
+            now,
+            transcripts.hypotheses,
+            transcripts.seconds,
         )
         failed = sum(text is None for text in evaluation.hypotheses.values())
         if failed == 0:  # a result with failed requests is told, not kept: the next try may do
@@ -120,7 +126,10 @@ def _judge(
 
 def total(evaluations: Sequence[tuple[EvalSet, Evaluation]]) -> Score:
     """One score over all the sets."""
-    return combined(score(eval_set, evaluation.hypotheses) for eval_set, evaluation in evaluations)
+    return combined(
+        score(eval_set, evaluation.hypotheses, evaluation.seconds)
+        for eval_set, evaluation in evaluations
+    )
 
 
 def _evaluated(evaluation: Evaluation) -> Event:

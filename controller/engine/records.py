@@ -50,7 +50,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One version's transcripts of one eval set. `hypotheses` has None where a request failed."""
+    """One version's transcripts of one eval set. `hypotheses` has None where a request failed;
+    `seconds` is how long each answer took, where that is known."""
 
     version: str
     version_digest: str
@@ -58,6 +59,7 @@ class Evaluation:
     eval_set_digest: str
     at: datetime.datetime
     hypotheses: Mapping[str, str | None]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def test_a_version_keeps_its_digest(store: SqlStore) -> None:
 
 
 def test_an_evaluation_is_found_by_the_digests_and_keeps_failed_requests(store: SqlStore) -> None:
-    evaluation = Evaluation("v1", "d", "digits", "e", NOON, {"u1": "一", "u2": None})
+    evaluation = Evaluation("v1", "d", "digits", "e", NOON, {"u1": "一", "u2": None}, {"u1": 0.25})
     store.save_evaluation(evaluation, an_event())
     assert store.evaluation("d", "e") == evaluation
     assert store.evaluation("d", "other") is None

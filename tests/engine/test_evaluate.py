@@ -79,6 +79,13 @@ async def test_a_failed_request_is_tried_once_on_another_node() -> None:
     assert all(count <= 2 for count in Counter(name for _, name in nodes.asked).values())
 
 
+async def test_the_time_of_each_answer_is_known_and_of_no_failure() -> None:
+    nodes = FakeNodes(broken=lambda _, name: name == "3.wav")
+    transcripts = await evaluate("v2", TWO_NODES, a_set(), nodes)
+    assert transcripts.seconds.keys() == {f"u{i}" for i in range(10) if i != 3}
+    assert all(0.001 <= seconds < 10 for seconds in transcripts.seconds.values())
+
+
 async def test_what_fails_twice_has_no_transcript_but_a_reason() -> None:
     nodes = FakeNodes(broken=lambda _, name: name == "3.wav")
     transcripts = await evaluate("v2", TWO_NODES, a_set(), nodes)

@@ -164,6 +164,7 @@ class SqlStore:
             "eval_set_digest": evaluation.eval_set_digest,
             "at": evaluation.at.isoformat(),
             "hypotheses": dict(evaluation.hypotheses),
+            "seconds": dict(evaluation.seconds),
         }
         same = (tables.evaluations.c.version_digest == evaluation.version_digest) & (
             tables.evaluations.c.eval_set_digest == evaluation.eval_set_digest
@@ -184,7 +185,7 @@ class SqlStore:
             return None
         return Evaluation(
             row.version, version_digest, row.eval_set, eval_set_digest, _time(row.at),
-            row.hypotheses,
+            row.hypotheses, row.seconds or {},
         )  # fmt: skip
 
     def close(self) -> None:

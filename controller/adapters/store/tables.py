@@ -68,6 +68,7 @@ evaluations = Table(
     Column("eval_set", String(63), nullable=False),
     Column("at", String(32), nullable=False),
     Column("hypotheses", JSON, nullable=False),
+    Column("seconds", JSON),  # unknown for what was transcribed before there was this column
 )
 cursors = Table(  # how far readers of the audit have come: the id of the last event they had
     "cursors",
