@@ -1,9 +1,9 @@
-"""A gate: a bound on one measurement."""
+"""A gate: a bound on one measurement, and what its verdict leads to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from controller.core.errors import InvalidConfig
 from controller.core.names import check_name, refuse_duplicates
@@ -12,22 +12,71 @@ from controller.core.names import check_name, refuse_duplicates
 Measure = Literal["cer", "wer", "mer", "ser"]
 # Numbers compared as they are written, or by value (10086 is 一零零八六).
 Form = Literal["written", "numbers"]
+# What a verdict leads to: back to the old version, a person decides, or it is only told.
+Action = Literal["rollback", "hold", "continue"]
+
+_POINTS_MOST: Final = 100.0
+_PERCENT_MOST: Final = 1000.0
+_CONFIDENCE: Final = (80.0, 99.9)
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRateGate:
-    """The error rate may rise by at most `max_increase_points` (percentage points), overall
-    and on each of `eval_sets`; empty means all of the plan's. Raises InvalidConfig."""
+    """The error rate may rise by at most `max_increase_points` (percentage points) or, instead,
+    `max_increase_percent` (of stable's rate).
+
+    It must hold overall, on each of `eval_sets` (empty means all of the plan's) and on each of
+    `slices`: the recordings with that tag. `confidence` is in percent, two-sided. `on_fail` and
+    `on_inconclusive`: None is what the plan says. Raises InvalidConfig."""
 
     name: str = "error-rate"
     measure: Measure = "cer"
-    max_increase_points: float = 1.0
+    max_increase_points: float | None = 1.0
     eval_sets: tuple[str, ...] = ()
+    max_increase_percent: float | None = None
+    form: Form = "written"
+    slices: tuple[str, ...] = ()
+    confidence: float = 95.0
+    on_fail: Action | None = None
+    on_inconclusive: Action | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "gate")
-        if not 0 < self.max_increase_points <= 100:  # 0 could be passed by no number of samples
+        if (self.max_increase_points is None) == (self.max_increase_percent is None):
             raise InvalidConfig(
-                f"max_increase_points: {self.max_increase_points:g} is not above 0 and up to 100"
+                "max_increase_percent: give either this or max_increase_points, not both"
             )
+        _check_bound("max_increase_points", self.max_increase_points, _POINTS_MOST)
+        _check_bound("max_increase_percent", self.max_increase_percent, _PERCENT_MOST)
+        low, high = _CONFIDENCE
+        if not low <= self.confidence <= high:
+            raise InvalidConfig(f"confidence: {self.confidence:g} is not {low:g} to {high:g} (%)")
         refuse_duplicates("eval_sets", self.eval_sets)
+        refuse_duplicates("slices", self.slices)
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the bound is a share of stable's rate."""
+        return self.max_increase_percent is not None
+
+    @property
+    def bound(self) -> float:
+        """As a ratio: 0.01 is a point, or 1 % of stable's rate."""
+        return (self.max_increase_percent or self.max_increase_points or 0.0) / 100
+
+    @property
+    def allowed(self) -> str:
+        """The bound in words: `0.5 points`, `10 %`."""
+        if self.is_relative:
+            return f"{self.max_increase_percent:g} %"
+        return f"{self.max_increase_points:g} points"
+
+    @property
+    def level(self) -> float:
+        """The chance of a wrong pass, and of a wrong fail, at the bound: 0.025 for 95 %."""
+        return (1 - self.confidence / 100) / 2
+
+
+def _check_bound(key: str, value: float | None, most: float) -> None:
+    if value is not None and not 0 < value <= most:  # no number of recordings could prove 0
+        raise InvalidConfig(f"{key}: {value:g} is not above 0 and up to {most:g}")

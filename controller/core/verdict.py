@@ -1,32 +1,43 @@
 """Is the canary's error rate worse than stable's by more than a bound?
 
 Both versions transcribe the same recordings, so utterances are compared in pairs: what makes a
-recording hard, makes it hard for both, and drops out. The variance of the difference is that of
-matched pairs (Gillick & Cox 1989, "Some statistical issues in the comparison of speech
-recognition algorithms"), linearised because an error rate is a ratio of sums. It is a formula,
-hence deterministic; the bootstrap of Bisani & Ney (2004) may take its place.
+recording hard, makes it hard for both, and drops out. The verdict is a test of non-inferiority by
+the paired bootstrap (`comparison.bootstrap`): the end of the interval that faces the bound
+decides, so with a confidence of 95 % each of both wrong answers has a chance of 2.5 % where the
+difference lies at the bound. The matched-pairs segment test (`comparison.mapsswe`) stands beside
+it: it asks another question, whether the versions differ at all.
 
-Its limit: errors that are rare and total (one recording in a hundred lost whole) may not occur in
-a small set at all, and what does not occur has no variance."""
+A gate looks at several parts: overall, eval sets, slices. A pass needs every part to pass, which
+makes a wrong pass no likelier (an intersection-union test; Berger 1982). A fail of any part fails
+the gate, so fails are held to Holm's correction over the parts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
-from controller.core.errors import Refused
-from controller.core.gate import ErrorRateGate, Measure
+from controller.core.comparison import wording
+from controller.core.comparison.holm import holm
+from controller.core.comparison.pairs import Compared, Pair, compare, pairs_of
+from controller.core.comparison.sample_size import (
+    MINIMUM_BLOCKS,
+    MINIMUM_UTTERANCES,
+    check_size,
+    required_utterances,
+)
+from controller.core.gate import ErrorRateGate, Form, Measure
 from controller.core.scoring import Score
 
-CONFIDENCE_Z: Final = 1.96  # two-sided 95 %
-POWER_Z: Final = 0.84  # 80 %
-# The standard deviation, per utterance, of the difference between two equally good versions, in
-# points: that of the demo models. Yours is measured as soon as there are transcripts.
-EXPECTED_SPREAD_POINTS: Final = 3.6
-MINIMUM_UTTERANCES: Final = 30  # below, the normal approximation promises too much
+__all__ = [
+    "MINIMUM_UTTERANCES",
+    "Outcome",
+    "Verdict",
+    "check_size",
+    "judge",
+    "required_utterances",
+]
 
 
 class Outcome(StrEnum):
@@ -37,9 +48,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Rates, `difference` (canary less stable) and its 95 % `interval` are ratios: 0.05 is 5 %.
+    """Rates, `difference` (canary less stable) and its `interval` are ratios: 0.05 is 5 %.
 
-    `samples` counts pairs of utterances; `reason` says it in words, in percentage points."""
+    `gate` is the gate's name and the part that was judged: `overall`, an eval set, or `#tag`.
+    `samples` counts pairs of utterances, `blocks` the speakers or recordings that they are of;
+    `reason` says it in words, in percentage points. `relative_interval` is that of the difference
+    as a share of stable's rate, for gates that bound it.
+
+    p values are small where the hypothesis they are named after does not fit: `p_within` (the bound
+    holds; one-sided), `p_within_holm` (adjusted for the gate's parts: it decides a fail),
+    `p_beyond` (the bound is exceeded: it decides a pass), `p_alike` (no difference; two-sided, from
+    `segments` of the matched-pairs segment test). None where there is nothing to tell, and in
+    verdicts of earlier versions of this program."""
 
     gate: str
     verdict: Outcome
@@ -49,146 +69,108 @@ class Verdict:
     interval: tuple[float, float]
     samples: int
     reason: str
+    measure: Measure | None = None
+    form: Form | None = None
+    confidence: float | None = None
+    blocks: int | None = None
+    probability_of_improvement: float | None = None
+    relative_interval: tuple[float, float] | None = None
+    p_within: float | None = None
+    p_within_holm: float | None = None
+    p_beyond: float | None = None
+    p_alike: float | None = None
+    segments: int | None = None
 
 
 def judge(gate: ErrorRateGate, stable: Score, canary: Score) -> tuple[Verdict, ...]:
-    """One verdict on the gate's eval sets together, then one on each.
+    """One verdict on the gate's eval sets together, then one on each, then one on each slice.
 
-    fail: the whole interval is above the bound. pass: none of it is. Otherwise inconclusive,
-    with the number of utterances it would take. Raises Refused where the two scores are not of
-    the same utterances."""
+    fail: the rise is surely above the bound, with Holm's correction. pass: surely not. Otherwise
+    inconclusive, with what it would take to know. Raises Refused where the two scores are not of
+    the same utterances, or numbers cannot be compared by value here."""
     names = gate.eval_sets or stable.eval_sets
-    overall = _judge_part(gate, "overall", stable.of(*names), canary.of(*names))
-    parts = (_judge_part(gate, name, stable.of(name), canary.of(name)) for name in names)
-    return (overall, *parts)
+    pairs = pairs_of(stable.of(*names), canary.of(*names), gate.measure, gate.form)
+    parts = [(name, tuple(part)) for name, part in _parts(gate, names, pairs)]
+    compared = {part: compare(gate, part) for part in dict.fromkeys(part for _, part in parts)}
+    adjusted = _adjusted(gate, compared)
+    return tuple(
+        _verdict(gate, name, compared[part], adjusted.get(part), len(adjusted))
+        for name, part in parts
+    )
 
 
-def _judge_part(gate: ErrorRateGate, part: str, stable: Score, canary: Score) -> Verdict:
-    pairs = _pairs(gate.measure, stable, canary)
-    difference, spread = _difference(pairs)
-    half_width = CONFIDENCE_Z * spread / math.sqrt(max(1, len(pairs)))
-    interval = (difference - half_width, difference + half_width) if pairs else (-1.0, 1.0)
-    outcome = _outcome(gate.max_increase_points / 100, interval, len(pairs))
+def _parts(
+    gate: ErrorRateGate, eval_sets: Sequence[str], pairs: Sequence[Pair]
+) -> Iterator[tuple[str, Sequence[Pair]]]:
+    yield "overall", pairs
+    for name in eval_sets:
+        yield name, [pair for pair in pairs if pair.eval_set == name]
+    for tag in gate.slices:
+        yield f"#{tag}", [pair for pair in pairs if tag in pair.tags]
+
+
+def _adjusted(
+    gate: ErrorRateGate, compared: Mapping[tuple[Pair, ...], Compared]
+) -> dict[tuple[Pair, ...], float]:
+    """Holm's p value that the bound holds, for the parts that are large enough to decide. Parts
+    of the same recordings are one."""
+    p_values = {
+        part: found.bounded.p_at_most(gate.bound)
+        for part, found in compared.items()
+        if found.bounded is not None and _decides(found)
+    }
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+def _decides(compared: Compared) -> bool:
+    return compared.samples >= MINIMUM_UTTERANCES and compared.blocks >= MINIMUM_BLOCKS
+
+
+def _verdict(
+    gate: ErrorRateGate, part: str, compared: Compared, p_holm: float | None, one_of: int
+) -> Verdict:
+    outcome = _outcome(gate, compared, p_holm)
+    points, bounded, segments = compared.points, compared.bounded, compared.segments
+    confidence = gate.confidence / 100
+    relative = bounded.interval(confidence) if bounded and gate.is_relative else None
     return Verdict(
         gate=f"{gate.name} {part}",
         verdict=outcome,
-        stable=stable.rate(gate.measure),
-        canary=canary.rate(gate.measure),
-        difference=difference,
-        interval=interval,
-        samples=len(pairs),
-        reason=_reason(gate, outcome, difference, interval, spread, len(pairs)),
+        stable=compared.stable,
+        canary=compared.canary,
+        difference=points.estimate if points else 0.0,
+        interval=points.interval(confidence) if points else (-1.0, 1.0),
+        samples=compared.samples,
+        reason=_reason(gate, outcome, compared, one_of),
+        measure=gate.measure,
+        form=gate.form,
+        confidence=gate.confidence,
+        blocks=compared.blocks,
+        probability_of_improvement=points.improvement if points else None,
+        relative_interval=relative if relative and all(map(math.isfinite, relative)) else None,
+        p_within=bounded.p_at_most(gate.bound) if bounded else None,
+        p_within_holm=p_holm,
+        p_beyond=bounded.p_above(gate.bound) if bounded else None,
+        p_alike=segments.p if segments else None,
+        segments=segments.segments if segments else None,
     )
 
 
-def _pairs(measure: Measure, stable: Score, canary: Score) -> list[tuple[int, int]]:
-    """Per utterance: errors of the canary less those of stable, and the reference's length."""
-    before = {(u.eval_set, u.key): u.errors(measure) for u in stable.utterances}
-    after = {(u.eval_set, u.key): u.errors(measure) for u in canary.utterances}
-    alike = before.keys() == after.keys() and all(
-        before[key].length == after[key].length for key in before
-    )
-    if not alike:
-        raise Refused(
-            "the two versions' scores are not of the same utterances, so there are no pairs to "
-            "compare; nothing was decided. Evaluate both on the same eval set"
-        )
-    return [(after[key].total - before[key].total, before[key].length) for key in before]
-
-
-def _difference(pairs: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """The difference of the two rates, and the standard deviation of one utterance's share in
-    it (both ratios)."""
-    length = sum(n for _, n in pairs)
-    if not length:
-        return 0.0, 0.0
-    difference = sum(d for d, _ in pairs) / length
-    if len(pairs) < 2:
-        return difference, 0.0
-    squares = sum((d - difference * n) ** 2 for d, n in pairs)
-    return difference, math.sqrt(squares / (len(pairs) - 1)) * len(pairs) / length
-
-
-def _outcome(bound: float, interval: tuple[float, float], samples: int) -> Outcome:
-    low, high = interval
-    if samples < MINIMUM_UTTERANCES:
+def _outcome(gate: ErrorRateGate, compared: Compared, p_holm: float | None) -> Outcome:
+    if p_holm is None or compared.bounded is None:
         return Outcome.INCONCLUSIVE
-    if low > bound:
+    if p_holm <= gate.level:
         return Outcome.FAIL
-    return Outcome.PASS if high <= bound else Outcome.INCONCLUSIVE
+    if compared.bounded.p_above(gate.bound) <= gate.level:
+        return Outcome.PASS
+    return Outcome.INCONCLUSIVE
 
 
-def _reason(
-    gate: ErrorRateGate,
-    outcome: Outcome,
-    difference: float,
-    interval: tuple[float, float],
-    spread: float,
-    samples: int,
-) -> str:
-    if samples == 0:
-        return "no utterance was scored: nothing is known"
-    low, high = (100 * end for end in interval)
-    bound = gate.max_increase_points
-    change = (
-        f"{gate.measure.upper()} changed by {100 * difference:+.2f} points "
-        f"(95 % interval {low:+.2f} to {high:+.2f}, {samples:,} utterances)"
-    )
+def _reason(gate: ErrorRateGate, outcome: Outcome, compared: Compared, one_of: int) -> str:
     match outcome:
-        case Outcome.FAIL:
-            return f"{change}: surely more than the {bound:g} allowed"
         case Outcome.PASS:
-            return f"{change}: surely within the {bound:g} allowed"
+            return wording.passed(gate, compared)
+        case Outcome.FAIL:
+            return wording.failed(gate, compared)
         case Outcome.INCONCLUSIVE:
-            return f"{change}; {bound:g} are allowed: {_needed(bound, difference, spread, samples)}"
-
-
-def _needed(bound: float, difference: float, spread: float, samples: int) -> str:
-    """How many utterances would decide, in words."""
-    needed = max(MINIMUM_UTTERANCES, required_utterances(bound, 100 * spread))
-    if needed > samples:
-        return f"it takes about {_about(needed)} utterances to know"
-    margin = abs(bound / 100 - difference)
-    if margin * 1000 * math.sqrt(samples) < CONFIDENCE_Z * spread:  # over a million times as many
-        return "the difference lies at the bound: no number of utterances would tell"
-    decisive = math.ceil((CONFIDENCE_Z * spread / margin) ** 2)
-    return f"so near the bound it takes about {_about(decisive)} utterances to know"
-
-
-def required_utterances(bound_points: float, spread_points: float = EXPECTED_SPREAD_POINTS) -> int:
-    """How many utterances let an equally good version pass a bound in 80 % of cases.
-
-    `spread_points`: the standard deviation, per utterance, of the difference (in points). The
-    square means: half the bound takes four times the utterances."""
-    return math.ceil(((CONFIDENCE_Z + POWER_Z) * spread_points / bound_points) ** 2)
-
-
-def check_size(gate: ErrorRateGate, sizes: Mapping[str, int]) -> None:
-    """Refuse a gate that even an equally good version could hardly pass.
-
-    `sizes`: utterances by eval set. Raises Refused with the number it would take."""
-    needed = max(MINIMUM_UTTERANCES, required_utterances(gate.max_increase_points))
-    for name in gate.eval_sets or sizes:
-        if name not in sizes:
-            raise Refused(f"gate {gate.name}: no eval set {name!r}; nothing was started")
-        if sizes[name] < needed:
-            raise Refused(
-                f"eval set {name} has {sizes[name]:,} utterances, too few for a bound of "
-                f"{gate.max_increase_points:g} points: it takes about {_about(needed)}; nothing "
-                f"was started. {_remedy(gate, name, sizes[name])}"
-            )
-
-
-def _remedy(gate: ErrorRateGate, eval_set: str, size: int) -> str:
-    leave_out = f"leave {eval_set} out of gate {gate.name}"
-    if size < MINIMUM_UTTERANCES:
-        return f"Add recordings, or {leave_out}"
-    carries = (CONFIDENCE_Z + POWER_Z) * EXPECTED_SPREAD_POINTS / math.sqrt(size)
-    bound = math.ceil(10 * carries) / 10
-    return f"Add recordings, raise max_increase_points to {bound:g}, or {leave_out}"
-
-
-def _about(number: int) -> str:
-    """Three significant digits, rounded up: 1129 is 1,130."""
-    unit = 10 ** max(0, len(str(number)) - 3)
-    return f"{math.ceil(number / unit) * unit:,}"
+            return wording.inconclusive(gate, compared, one_of)

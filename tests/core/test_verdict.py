@@ -1,7 +1,8 @@
 import math
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import Refused
@@ -19,6 +20,7 @@ from controller.core.verdict import (
 GATE = ErrorRateGate(max_increase_points=1.0)
 LENGTH = 10
 COUNTS = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), min_size=1, max_size=60)
+FEW = settings(max_examples=20, deadline=None)
 
 
 def a_score(errors: list[int], eval_set: str = "digits", length: int = LENGTH) -> Score:
@@ -39,8 +41,19 @@ def test_identical_transcripts_pass() -> None:
     verdict = overall([1, 0, 2, 0] * 50, [1, 0, 2, 0] * 50)
     assert verdict.verdict is Outcome.PASS
     assert verdict.difference == 0
-    assert verdict.interval == (0, 0)
     assert verdict.samples == 200
+
+
+def test_identical_transcripts_are_not_certain_for_ever() -> None:
+    low, high = overall([1, 0, 2, 0] * 50, [1, 0, 2, 0] * 50).interval
+    assert -0.01 < low < 0 < high < 0.01
+
+
+def test_where_no_version_ever_erred_a_few_hundred_recordings_prove_little() -> None:
+    verdict = overall([0] * 200, [0] * 200)  # one in a hundred may be lost whole all the same
+    assert verdict.verdict is Outcome.INCONCLUSIVE
+    assert verdict.reason.endswith("it takes about 300 utterances to know")
+    assert overall([0] * 400, [0] * 400).verdict is Outcome.PASS
 
 
 def test_many_more_errors_fail() -> None:
@@ -54,24 +67,24 @@ def test_fewer_errors_pass() -> None:
     assert overall([1, 0] * 100, [0] * 200).verdict is Outcome.PASS
 
 
-def test_the_interval_is_that_of_matched_pairs() -> None:
-    # 100 utterances of 10 characters, 10 with one error more: D = 10/1000. The deviations are
-    # 1 - 0.1 (10 times) and 0 - 0.1 (90 times); their squares sum to 8.1 + 0.9 = 9.
-    verdict = overall([0] * 100, [1] * 10 + [0] * 90)
-    half_width = 1.96 * math.sqrt(9 / 99) / math.sqrt(100) / 10
+def test_the_interval_is_about_that_of_matched_pairs() -> None:
+    # 400 utterances of 10 characters, 40 with one error more: D = 40/4000. The deviations are
+    # 1 - 0.1 (40 times) and 0 - 0.1 (360 times); their squares sum to 32.4 + 3.6 = 36.
+    verdict = overall([0] * 400, [1] * 40 + [0] * 360)
+    half_width = 1.96 * math.sqrt(36 / 399) / math.sqrt(400) / 10
     assert verdict.difference == pytest.approx(0.01)
-    assert verdict.interval == pytest.approx((0.01 - half_width, 0.01 + half_width))
+    assert verdict.interval == pytest.approx((0.01 - half_width, 0.01 + half_width), abs=0.0005)
 
 
 def test_what_is_hard_for_both_versions_drops_out() -> None:
     stable = [5, 0, 9, 1] * 50
     canary = [n + (i == 0) for i, n in enumerate(stable)]
     low, high = overall(stable, canary).interval
-    assert high - low < 0.002
+    assert high - low < 0.02  # unpaired, it would be 0.14
 
 
-def test_a_difference_around_the_bound_is_inconclusive_and_says_what_it_takes() -> None:
-    verdict = overall([0] * 100, [1] * 10 + [0] * 90)  # 1.0 points more, bound 1.0
+def test_a_difference_at_the_bound_is_inconclusive_and_says_what_it_takes() -> None:
+    verdict = overall([0] * 1000, [1] * 100 + [0] * 900)  # 1.0 points more, bound 1.0
     assert verdict.verdict is Outcome.INCONCLUSIVE
     assert "no number of utterances would tell" in verdict.reason
 
@@ -79,12 +92,13 @@ def test_a_difference_around_the_bound_is_inconclusive_and_says_what_it_takes() 
 def test_a_wide_spread_is_inconclusive_and_says_how_many_utterances_it_takes() -> None:
     verdict = overall([10, 0] * 20, [0, 10] * 20)  # one up, one down: D = 0, spread 100 points
     assert verdict.verdict is Outcome.INCONCLUSIVE
-    needed = required_utterances(1.0, 100 * math.sqrt(40 / 39))
-    assert f"about {math.ceil(needed / 100) * 100:,} utterances" in verdict.reason
+    said = re.search(r"about ([\d,]+) utterances", verdict.reason)
+    assert said is not None
+    assert int(said[1].replace(",", "")) == pytest.approx(required_utterances(1.0, 100), rel=0.05)
 
 
 def test_near_the_bound_it_says_how_many_utterances_decide() -> None:
-    near = overall([0] * 400, [1] * 36 + [0] * 364)  # 0.9 points
+    near = overall([0] * 1000, [1] * 90 + [0] * 910)  # 0.9 points
     assert near.verdict is Outcome.INCONCLUSIVE
     assert "so near the bound" in near.reason
 
@@ -143,7 +157,8 @@ def test_the_gates_measure_decides_what_is_compared() -> None:
 
 
 @given(COUNTS)
-def test_the_difference_is_antisymmetric(counts: list[tuple[int, int]]) -> None:
+@FEW
+def test_swapping_the_versions_mirrors_the_verdict(counts: list[tuple[int, int]]) -> None:
     one, other = ([pair[i] for pair in counts] for i in (0, 1))
     there, back = overall(one, other), overall(other, one)
     assert there.difference == -back.difference
@@ -152,6 +167,7 @@ def test_the_difference_is_antisymmetric(counts: list[tuple[int, int]]) -> None:
 
 
 @given(COUNTS)
+@FEW
 def test_pass_and_fail_are_what_the_interval_says(counts: list[tuple[int, int]]) -> None:
     verdict = overall([one for one, _ in counts], [other for _, other in counts])
     low, high = verdict.interval
@@ -164,9 +180,9 @@ def test_pass_and_fail_are_what_the_interval_says(counts: list[tuple[int, int]])
 
 
 def test_the_numbers_of_utterances_are_those_of_the_formula() -> None:
-    assert required_utterances(0.3) == 1129  # ((1.96 + 0.84) x 3.6 / 0.3)^2 = 1128.96
+    assert required_utterances(0.3) == 1131  # ((1.960 + 0.842) x 3.6 / 0.3)^2 = 1130.3
     assert required_utterances(1.0) == 102
-    assert required_utterances(0.5, spread_points=7.2) == 1626
+    assert required_utterances(0.5, spread_points=7.2) == 1628
 
 
 @pytest.mark.parametrize("bound", [0.75, 1.0])
@@ -179,7 +195,7 @@ def test_an_eval_set_too_small_for_its_bound_is_refused_with_what_it_takes() -> 
         check_size(ErrorRateGate(max_increase_points=0.3), {"digits": 40})
     assert str(refused.value) == (
         "eval set digits has 40 utterances, too few for a bound of 0.3 points: it takes about "
-        "1,130; nothing was started. Add recordings, raise max_increase_points to 1.6, or leave "
+        "1,140; nothing was started. Add recordings, raise max_increase_points to 1.6, or leave "
         "digits out of gate error-rate"
     )
 

@@ -108,7 +108,7 @@ def paired_bootstrap(
 
 def in_blocks(values: Floats, blocks: NDArray[np.intp]) -> Floats:
     """The sums of `values` per block; `blocks` numbers them from 0."""
-    return np.bincount(blocks, weights=values)
+    return np.bincount(blocks, weights=values).astype(np.float64)
 
 
 def _resampled(

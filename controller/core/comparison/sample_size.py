@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from controller.core.comparison.student import NORMAL
+from controller.core.errors import Refused
+from controller.core.gate import ErrorRateGate
+from controller.core.scoring import numbers_unavailable
 
-_POWER: Final = 0.80
+POWER: Final = 0.80
+# The standard deviation, per utterance, of the difference between two equally good versions, in
+# points: that of the demo models. Yours is measured as soon as there are transcripts.
+EXPECTED_SPREAD_POINTS: Final = 3.6
+MINIMUM_UTTERANCES: Final = 30  # below, intervals promise too much, whatever their method
+MINIMUM_BLOCKS: Final = 10  # likewise, of speakers or recordings
 
 
 def required(margin: float, spread: float, confidence: float = 0.95, unseen: float = 0.0) -> int:
@@ -16,8 +25,7 @@ def required(margin: float, spread: float, confidence: float = 0.95, unseen: flo
     `margin` and `spread` (the standard deviation of the difference, per recording) are in one
     unit; half the margin takes four times the recordings. `unseen`: what a recording that was not
     in the sample may add, in the same unit (`comparison.bootstrap`)."""
-    power = NORMAL.inv_cdf(_POWER)
-    return _solve(margin, (quantile(confidence) + power) * spread, unseen)
+    return _solve(margin, (quantile(confidence) + NORMAL.inv_cdf(POWER)) * spread, unseen)
 
 
 def decisive(margin: float, spread: float, confidence: float = 0.95, unseen: float = 0.0) -> int:
@@ -34,3 +42,66 @@ def _solve(margin: float, spread: float, unseen: float) -> int:
     """The n of `spread / sqrt(n) + unseen / n = margin`."""
     root = math.sqrt(spread**2 + 4 * unseen * margin)
     return math.ceil(((spread + root) / (2 * margin)) ** 2)
+
+
+def required_utterances(
+    bound_points: float, spread_points: float = EXPECTED_SPREAD_POINTS, confidence: float = 0.95
+) -> int:
+    """How many utterances let an equally good version pass a bound in 80 % of cases."""
+    return required(bound_points, spread_points, confidence)
+
+
+def check_size(
+    gate: ErrorRateGate, sizes: Mapping[str, int], tags: Mapping[str, int] | None = None
+) -> None:
+    """Refuse a gate that even an equally good version could hardly pass.
+
+    `sizes`: utterances by eval set; `tags`: by tag, over the gate's eval sets; None where they are
+    not known. A relative bound is held to the minimum only: what it is in points, stable's rate
+    decides, which is not known yet. Raises Refused with the number it would take."""
+    if gate.form == "numbers" and (missing := numbers_unavailable()):
+        raise Refused(f"gate {gate.name}: form numbers cannot be had: {missing}; nothing started")
+    for name in gate.eval_sets or sizes:
+        if name not in sizes:
+            raise Refused(f"gate {gate.name}: no eval set {name!r}; nothing was started")
+        _check_part(gate, f"eval set {name}", name, sizes[name])
+    for tag in gate.slices if tags is not None else ():
+        if tag not in (tags or {}):
+            known = ", ".join(sorted(tags or {})) or "none"
+            raise Refused(
+                f"gate {gate.name}: no recording has the tag {tag!r} (there is: {known}); nothing "
+                f"was started"
+            )
+        _check_part(gate, f"slice {tag}", f"slice {tag}", (tags or {})[tag])
+
+
+def _check_part(gate: ErrorRateGate, title: str, name: str, size: int) -> None:
+    needed = _least(gate)
+    if size < needed:
+        raise Refused(
+            f"{title} has {size:,} utterances, too few for a bound of {gate.allowed}: it takes "
+            f"about {about(needed)}; nothing was started. {_remedy(gate, name, size)}"
+        )
+
+
+def _least(gate: ErrorRateGate) -> int:
+    if gate.max_increase_points is None:
+        return MINIMUM_UTTERANCES
+    confidence = gate.confidence / 100
+    needed = required_utterances(gate.max_increase_points, confidence=confidence)
+    return max(MINIMUM_UTTERANCES, needed)
+
+
+def _remedy(gate: ErrorRateGate, name: str, size: int) -> str:
+    leave_out = f"leave {name} out of gate {gate.name}"
+    if size < MINIMUM_UTTERANCES:
+        return f"Add recordings, or {leave_out}"
+    z = quantile(gate.confidence / 100) + NORMAL.inv_cdf(POWER)
+    bound = math.ceil(10 * z * EXPECTED_SPREAD_POINTS / math.sqrt(size)) / 10
+    return f"Add recordings, raise max_increase_points to {bound:g}, or {leave_out}"
+
+
+def about(number: int) -> str:
+    """Three significant digits, rounded up: 1129 is 1,130."""
+    unit = 10 ** max(0, len(str(number)) - 3)
+    return f"{math.ceil(number / unit) * unit:,}"
