@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, replace
 
+from controller.core.consequence import failed_with, together
+from controller.core.gate import Action
 from controller.core.rollout import Phase, Rollout, next_step
-from controller.core.verdict import Outcome, Verdict
+from controller.core.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,8 @@ def _fatal(rollout: Rollout, facts: Facts) -> str | None:
             f"{rollout.version} was not ready after {deadline:g} s "
             f"({facts.canary_ready} of {facts.canary_needed} nodes)"
         )
-    failed = [v for v in facts.verdicts or () if v.verdict is Outcome.FAIL]
-    if failed and rollout.plan.on_fail == "rollback":
-        return f"gate {failed[0].gate} failed: {failed[0].reason}"
+    if failed := failed_with(rollout.plan, facts.verdicts or (), "rollback"):
+        return f"gate {failed.gate} failed: {failed.reason}"
     return None
 
 
@@ -84,9 +85,7 @@ def _held(rollout: Rollout, facts: Facts) -> Rollout:
     decided, why = _gates(rollout, facts)
     if decided is None:
         return _unless_overdue(rollout, facts, "the gates are being measured")
-    if decided is Outcome.PASS or (rollout.full and decided is not Outcome.FAIL):
-        return _passed(rollout, facts, why)
-    match rollout.plan.on_fail if decided is Outcome.FAIL else rollout.plan.on_inconclusive:
+    match decided:
         case "rollback":
             return rollout.to(Phase.ROLLED_BACK, facts.now, why)
         case "continue":
@@ -151,19 +150,21 @@ def _held_seconds(rollout: Rollout, facts: Facts) -> float:
     return (facts.now - rollout.phase_since).total_seconds()
 
 
-def _gates(rollout: Rollout, facts: Facts) -> tuple[Outcome | None, str]:
-    """What the gates say together, with the reason; None while they are being measured."""
+def _gates(rollout: Rollout, facts: Facts) -> tuple[Action | None, str]:
+    """What the gates lead to together, with the reason; None while they are being measured.
+
+    Who promoted all the way overruled what is inconclusive, now and later."""
+    plan, verdicts = rollout.plan, rollout.verdicts
     if facts.evaluation_problem is not None:
-        return Outcome.INCONCLUSIVE, f"the gates could not be measured: {facts.evaluation_problem}"
-    if not rollout.plan.gates:
-        return Outcome.PASS, "the plan has no gates"
-    if not rollout.verdicts:
+        action = "continue" if rollout.full else plan.on_inconclusive
+        return action, f"the gates could not be measured: {facts.evaluation_problem}"
+    if plan.gates and not verdicts:
         return None, ""
-    for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
-        for verdict in rollout.verdicts:
-            if verdict.verdict is outcome:
-                return outcome, f"gate {verdict.gate} is {outcome}: {verdict.reason}"
-    return Outcome.PASS, f"all {len(rollout.verdicts)} gates passed"
+    action, why = together(plan, verdicts)
+    if not rollout.full:
+        return action, why
+    failed = failed_with(plan, verdicts, "rollback", "hold")
+    return together(plan, [failed]) if failed else ("continue", why)
 
 
 def next_action(rollout: Rollout, facts: Facts | None = None) -> str:

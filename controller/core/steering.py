@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from controller.core.consequence import failed_with
 from controller.core.errors import IllegalTransition
 from controller.core.rollout import Phase, Rollout, next_step
-from controller.core.verdict import Outcome
 
 
 def promote(rollout: Rollout, actor: str, full: bool, now: datetime.datetime) -> Rollout:
-    """A person's word: on to the next step, or all the way. Overrides holds and what is
-    inconclusive, never a failed gate or one that is still being measured."""
+    """A person's word: on to the next step, or all the way. Overrides holds, what is
+    inconclusive, and fails that are only told; never another failed gate, or one that is still
+    being measured."""
     if rollout.phase not in {Phase.HOLDING, Phase.WAITING}:
         raise IllegalTransition(
             f"rollout {rollout.id} is {rollout.phase}: promote works while it holds or waits. "
@@ -34,10 +35,9 @@ def promote(rollout: Rollout, actor: str, full: bool, now: datetime.datetime) ->
 def _refuse_if_not_judged(rollout: Rollout) -> None:
     if not rollout.plan.gates:
         return
-    failed = [v for v in rollout.verdicts if v.verdict is Outcome.FAIL]
-    if failed:
+    if failed := failed_with(rollout.plan, rollout.verdicts, "rollback", "hold"):
         raise IllegalTransition(
-            f"gate {failed[0].gate} failed ({failed[0].reason}); traffic stays as it is. "
+            f"gate {failed.gate} failed ({failed.reason}); traffic stays as it is. "
             f"`rollout abort` ends the rollout"
         )
     if not rollout.verdicts and rollout.phase is Phase.HOLDING:
