@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED
+from controller.evaluation_table import table
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
 _WATCH_SECONDS: Final = 0.5
@@ -130,18 +131,10 @@ def _clock(iso: str) -> str:
 
 def evaluation(value: dict[str, Any]) -> str:
     """Error rates side by side, then the worst utterances in columns."""
-    lines = []
-    for item in value["versions"]:
-        for rates in item["eval_sets"]:
-            failed = f", {rates['failed']} failed" if rates["failed"] else ""
-            lines.append(
-                f"{item['version']:<12} {rates['eval_set']:<12} CER {100 * rates['cer']:6.2f} %  "
-                f"WER {100 * rates['wer']:6.2f} %  ({rates['utterances']} utterances{failed})"
-            )
+    lines = table(value)
     for item in value.get("differences", []):
-        low, high = (100 * end for end in item["interval"])
-        lines.append(f"{item['gate']:<25} Δ {100 * item['difference']:+.2f} points "
-                     f"[{low:+.2f}, {high:+.2f}]")  # fmt: skip
+        low, high = ("?" if end is None else f"{100 * end:+.2f}" for end in item["interval"])
+        lines.append(f"{item['gate']:<25} Δ {100 * item['difference']:+.2f} points [{low}, {high}]")
     names = ["reference", *(item["version"] for item in value["versions"])]
     for item in value["worst"]:
         lines.append(f"\n{item['eval_set']} {item['key']}: {item['more_errors']} more errors")

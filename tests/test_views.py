@@ -1,5 +1,7 @@
 from controller import views
+from controller.api.evaluation_report import report
 from controller.core.plan import Plan, Step
+from controller.core.scoring import Score, UtteranceScore
 
 NODE = {
     "name": "v1-1", "version": "v1", "url": "http://127.0.0.1:9001", "health": "healthy",
@@ -24,6 +26,10 @@ STATUS = {
     },
     "pools": {"stable": {"version": "v1", "digest": "d" * 64, "nodes": [NODE]}},
 }  # fmt: skip
+
+
+def scored(reference: str, hypothesis: str) -> Score:
+    return Score((UtteranceScore("calls", "u0", reference, hypothesis),))
 
 
 def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
@@ -63,18 +69,10 @@ def test_without_a_rollout_the_status_says_how_to_begin_one() -> None:
     assert "rollout start VERSION" in views.status(STATUS | {"rollout": None})
 
 
-def test_an_evaluation_shows_the_worst_utterances_in_columns() -> None:
-    text = views.evaluation(
-        {
-            "versions": [
-                {"version": "v1", "eval_sets": [
-                    {"eval_set": "digits", "cer": 0.01, "wer": 0.02, "utterances": 200, "failed": 0}
-                ]}
-            ],
-            "differences": [],
-            "worst": [{"eval_set": "digits", "key": "d1", "more_errors": 1,
-                       "aligned": ["10086", "1·086"]}],
-        }
-    )  # fmt: skip
-    assert "digits       CER   1.00 %  WER   2.00 %" in text
-    assert text.splitlines()[-2:] == ["  reference    10086", "  v1           1·086"]
+def test_an_evaluation_ends_with_the_worst_utterances_in_columns() -> None:
+    value = report(["v1"], [scored("请拨打10086", "请拨打1086")])
+    assert views.evaluation(value).splitlines()[-3:] == [
+        "calls u0: 1 more errors",
+        "  reference    请拨打10086",
+        "  v1           请拨打10-86",
+    ]

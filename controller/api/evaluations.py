@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from controller.api.evaluation_report import report
 from controller.core.errors import ControllerError, NotFound
-from controller.core.gate import ErrorRateGate
-from controller.core.scoring import Score, align
-from controller.core.verdict import judge
 from controller.engine.gates import total
 from controller.engine.loop import Loop
-
-_WORST: Final = 10
-_MEASURES: Final = ("cer", "wer")
 
 
 @dataclass(slots=True)
@@ -70,57 +65,4 @@ class Evaluations:
                 async with self._loop.evaluated(version):
                     found = await evaluator.transcripts(version, eval_sets, progress)
             scores.append(await asyncio.to_thread(total, found))
-        return await asyncio.to_thread(_report, versions, scores)
-
-
-def _report(versions: Sequence[str], scores: Sequence[Score]) -> dict[str, Any]:
-    report: dict[str, Any] = {
-        "versions": [
-            {"version": version, "eval_sets": [_rates(score, s) for s in score.eval_sets]}
-            for version, score in zip(versions, scores, strict=True)
-        ],
-        "worst": _worst(scores),
-    }
-    if len(scores) == 2:
-        gates = [ErrorRateGate(name=measure, measure=measure) for measure in _MEASURES]
-        report["differences"] = [
-            {"gate": v.gate, "difference": v.difference, "interval": v.interval}
-            for gate in gates
-            for v in judge(gate, scores[0], scores[1])
-        ]
-    return report
-
-
-def _rates(score: Score, eval_set: str) -> dict[str, Any]:
-    part = score.of(eval_set)
-    return {
-        "eval_set": eval_set,
-        "utterances": len(part.utterances),
-        "failed": part.failed,
-        "cer": part.rate("cer"),
-        "wer": part.rate("wer"),
-    }
-
-
-def _worst(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """The utterances with the most errors of the last version more than of the first (where
-    there are two), with reference and transcripts aligned in columns."""
-    by_key = [{(u.eval_set, u.key): u for u in score.utterances} for score in scores]
-
-    def more_errors(key: tuple[str, str]) -> int:
-        before = by_key[0][key].errors().total if len(scores) == 2 else 0
-        return by_key[-1][key].errors().total - before
-
-    worst = sorted(by_key[-1], key=more_errors, reverse=True)[:_WORST]
-    return [
-        {
-            "eval_set": key[0],
-            "key": key[1],
-            "more_errors": more_errors(key),
-            "aligned": align(
-                by_key[0][key].reference, *(known[key].hypothesis for known in by_key)
-            ).lines(),
-        }
-        for key in worst
-        if more_errors(key) > 0
-    ]
+        return await asyncio.to_thread(report, versions, scores)
