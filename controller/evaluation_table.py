@@ -56,7 +56,7 @@ def _telling(parts: Sequence[Part]) -> bool:
 
 def _tells(parts: Sequence[Part]) -> float:
     """By how much two versions differ there; of one version alone, how often it is wrong."""
-    rates = [tuple(errors["rate"] for errors in part["errors"]["mer"].values()) for part in parts]
+    rates = [[float(errors["rate"]) for errors in part["errors"]["mer"].values()] for part in parts]
     if len(rates) == 1:
         return max(rates[0])
     return max(abs(one - other) for one, other in zip(*rates, strict=True))
