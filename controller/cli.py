@@ -298,6 +298,20 @@ def events(
 
 
 @app.command()
+def notify(
+    test: Annotated[bool, typer.Option("--test", help="Send each target a test message.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Try the notifications of fleet.yaml."""
+    if not test:
+        raise typer.BadParameter("--test sends each target of `notifications` a test message")
+    results = Client(state_dir).post("/api/notifications/test", {})
+    _show(results, as_json, views.notifications)
+    raise typer.Exit(FAILED if any(result["problem"] for result in results) else 0)
+
+
+@app.command()
 def evaluate(
     version: str,
     other: Annotated[str | None, typer.Argument(help="Compared with the first.")] = None,

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.adapters.model_files import check_models
+from controller.adapters.notification_targets import read_targets
 from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.errors import Refused
 from controller.core.fleet import FleetConfig
 from controller.core.golden import GoldenCheck
 from controller.core.health import ProbeLimits
 from controller.core.names import check_name
+from controller.core.notification import Target
 from controller.core.routing import CookieRule, RoleRule, Rule, Sticky, rule_from_dict
 from controller.core.version import Version
 
@@ -50,6 +52,7 @@ class FleetFile:
     eval_sets_dir: Path
     plans_dir: Path | None
     limits: Limits
+    notifications: tuple[Target, ...] = ()
 
 
 def read_fleet(path: Path) -> FleetFile:
@@ -67,6 +70,7 @@ def read_fleet(path: Path) -> FleetFile:
         eval_sets_dir=root.get("eval_sets", lambda n: folder / n.string(), folder / "eval_sets"),
         plans_dir=root.get("plans", lambda n: folder / n.string(), None),
         limits=_limits(root.get("limits", Node.mapping, None)),
+        notifications=root.get("notifications", lambda n: read_targets(n, folder), ()),
     )
     _refuse_roles_without_key(root, fleet)
     root.done()

@@ -12,6 +12,7 @@ from importlib.metadata import version as installed_version
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from fastapi import FastAPI
 
+from controller.adapters.notifications import AppriseMessenger
 from controller.api import pages, routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
@@ -30,6 +31,8 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
     Raises Refused, before anything was started, where fleet.yaml or the machine do not allow
     what it asks for. The caller holds the state folder's lock."""
     service = build_service(settings, stop)
+    for target in service.fleet.notifications:
+        AppriseMessenger().check(target)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -74,6 +77,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         loop.observer.probe: loop.config.probes.interval_seconds,
         loop.check_router: 1.0,
         loop.observe_traffic: 1.0,
+        service.notifier.round: 1.0,
         service.rotate_access_log: 60.0,
     }
     for work, seconds in rounds.items():

@@ -15,6 +15,7 @@ from controller.core.errors import (
     InvalidName,
     NodeUnavailable,
     NotFound,
+    NotificationFailed,
     Refused,
     RouterUnavailable,
     RuntimeUnavailable,
@@ -28,6 +29,7 @@ _STATUS: Final[dict[type[ControllerError], int]] = {
     RuntimeUnavailable: 503,
     RouterUnavailable: 503,
     NodeUnavailable: 503,
+    NotificationFailed: 503,
 }
 
 

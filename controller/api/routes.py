@@ -163,6 +163,11 @@ async def events(
     return JSONResponse([_event(event) for event in found])
 
 
+@router.post("/api/notifications/test")
+async def try_notifications(body: _Body, service: Running) -> list[dict[str, Any]]:
+    return await service.notifier.test(body.actor)
+
+
 @router.post("/api/down", status_code=202)
 async def down(_body: _Body, service: Running) -> dict[str, str]:
     service.stop()

@@ -17,6 +17,7 @@ from controller.adapters.fleet_file import FleetFile, locate_model, read_fleet
 from controller.adapters.model_files import check_models, local_digest
 from controller.adapters.nginx.router_log import RouterLog
 from controller.adapters.node_http import NodeHttpClient
+from controller.adapters.notifications import AppriseMessenger
 from controller.adapters.plan_files import load_plan
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
@@ -29,6 +30,7 @@ from controller.core.plan import Plan
 from controller.core.verdict import check_size
 from controller.core.version import Version
 from controller.engine.loop import Loop, Ports
+from controller.engine.notify import Notifier
 from controller.engine.records import Event
 from controller.resources import rollouts_dir
 from controller.settings import Settings
@@ -51,9 +53,12 @@ class Service:
     loop: Loop
     stop: Callable[[], None]
     evaluations: Evaluations = field(init=False)
+    notifier: Notifier = field(init=False)
 
     def __post_init__(self) -> None:
         self.evaluations = Evaluations(self.loop)
+        config, targets = self.fleet.config, self.fleet.notifications
+        self.notifier = Notifier(config.service, targets, self.store, AppriseMessenger(), utc_now)
 
     def status(self) -> dict[str, Any]:
         return status(self.loop, self.loop.router_state(), self.parts.runtime.name)
@@ -124,6 +129,7 @@ class Service:
 
     async def tear_down(self) -> None:
         """Stop router, then nodes; release everything."""
+        await self.notifier.close()
         await self.parts.tear_down()
         await self.client.close()
         await asyncio.to_thread(self.store.close)

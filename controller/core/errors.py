@@ -9,7 +9,8 @@ ControllerError
 ├── RuntimeUnavailable   Docker or a process could not be reached or started      (HTTP 503)
 ├── RouterUnavailable    nginx does not answer                                    (HTTP 503)
 │   └── ReloadRejected       nginx refused the new configuration; the old serves
-└── NodeUnavailable      a node did not answer, or answered with an error         (HTTP 503)
+├── NodeUnavailable      a node did not answer, or answered with an error         (HTTP 503)
+└── NotificationFailed   a message was not delivered; rollouts are not touched    (HTTP 503)
 """
 
 
@@ -51,3 +52,7 @@ class ReloadRejected(RouterUnavailable):
 
 class NodeUnavailable(ControllerError):
     """A node did not answer in time, or answered with an error."""
+
+
+class NotificationFailed(ControllerError):
+    """A message to people was not delivered; the text never has the URL."""
