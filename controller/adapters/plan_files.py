@@ -10,7 +10,7 @@ from typing import Any, get_args
 from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.cron import cron_trigger
 from controller.core.errors import InvalidConfig, NotFound
-from controller.core.gate import ErrorRateGate, Measure
+from controller.core.gate import Action, ErrorRateGate, Form, Measure
 from controller.core.names import check_name
 from controller.core.plan import Consent, Freeze, OnFail, OnInconclusive, Plan, Promote, Step
 
@@ -82,12 +82,23 @@ def _freeze(section: Section) -> Freeze:
 
 def _gate(section: Section) -> ErrorRateGate:
     kind = section.choice("kind", ("error-rate",))  # more kinds will come: so it is asked for
-    name = section.get("name", lambda node: node.name("gate"), kind)
-    measure: Measure = section.choice("measure", get_args(Measure), "cer")
-    bound = section.number("max_increase_points", 1.0)
-    eval_sets = _eval_sets(section)
+    percent = section.number("max_increase_percent", None)
+    gate: dict[str, Any] = {
+        "name": section.get("name", lambda node: node.name("gate"), kind),
+        "measure": section.choice("measure", get_args(Measure), "cer"),
+        "form": section.choice("form", get_args(Form), "written"),
+        "max_increase_points": section.number(
+            "max_increase_points", 1.0 if percent is None else None
+        ),
+        "max_increase_percent": percent,
+        "confidence": section.number("confidence", 95.0),
+        "eval_sets": _eval_sets(section),
+        "slices": section.get("slices", Node.strings, ()),
+        "on_fail": section.choice("on_fail", get_args(Action), None),
+        "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
+    }
     with _located(section):
-        return ErrorRateGate(name, measure, bound, eval_sets)
+        return ErrorRateGate(**gate)
 
 
 def _eval_sets(section: Section) -> tuple[str, ...]:

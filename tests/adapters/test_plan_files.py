@@ -30,7 +30,7 @@ def test_the_default_plan_walks_5_20_50_100_and_waits_for_a_person() -> None:
     assert [step.percent for step in plan.steps] == [5, 20, 50, 100]
     assert plan.promote == "manual"
     assert plan.gates == (
-        ErrorRateGate("error-rate", "cer", 1.0, ("digits", "meetings", "service")),
+        ErrorRateGate(eval_sets=("digits", "meetings", "service"), slices=("digits",)),
     )
 
 
@@ -45,7 +45,7 @@ def test_the_plans_that_come_with_it_fit_the_eval_sets_that_come_with_it(name: s
     plan = load_plan(name, [ROLLOUTS])
     assert plan.name == name
     for gate in plan.gates:
-        check_size(gate, SIZES)
+        check_size(gate, SIZES, {"digits": 266})
 
 
 def test_a_small_plan_takes_the_defaults(tmp_path: Path) -> None:
@@ -79,6 +79,30 @@ def test_a_freeze_whose_cron_is_none_is_refused_with_its_line(tmp_path: Path) ->
 def test_a_deadline_before_the_end_of_the_hold_is_refused(tmp_path: Path) -> None:
     text = "steps: [{percent: 5, hold: 10m, deadline: 5m}, {percent: 100}]\n"
     assert "deadline: 300 s is not after the step's hold" in refusal(tmp_path, text)
+
+
+def test_a_gate_may_bound_a_share_of_the_rate_and_have_consequences_of_its_own(
+    tmp_path: Path,
+) -> None:
+    plan = read(
+        tmp_path,
+        STEPS + "eval_sets: [calls]\ngates:\n  - kind: error-rate\n    name: names\n"
+        "    measure: mer\n    form: numbers\n    max_increase_percent: 20\n    confidence: 99\n"
+        "    slices: [hotword, 'language:zh']\n    on_fail: continue\n    on_inconclusive: hold\n",
+    )
+    assert plan.gates == (
+        ErrorRateGate(
+            "names",
+            "mer",
+            max_increase_points=None,
+            max_increase_percent=20,
+            form="numbers",
+            slices=("hotword", "language:zh"),
+            confidence=99,
+            on_fail="continue",
+            on_inconclusive="hold",
+        ),
+    )
 
 
 def test_the_first_folder_that_has_a_plan_wins(tmp_path: Path) -> None:
@@ -123,6 +147,19 @@ def test_a_name_that_could_leave_the_folder_is_refused(name: str) -> None:
         (
             STEPS + "eval_sets: [a]\ngates:\n  - kind: error-rate\n    max_increase_points: 0\n",
             "mine.yaml:5: gates.0.max_increase_points: 0 is not above 0",
+        ),
+        (
+            STEPS + "eval_sets: [a]\ngates:\n  - {kind: error-rate, max_increase_points: 1, "
+            "max_increase_percent: 5}\n",
+            "mine.yaml:4: gates.0.max_increase_percent: give either this or max_increase_points",
+        ),
+        (
+            STEPS + "eval_sets: [a]\ngates:\n  - {kind: error-rate, confidence: 100}\n",
+            "mine.yaml:4: gates.0.confidence: 100 is not 80 to 99.9",
+        ),
+        (
+            STEPS + "eval_sets: [a]\ngates:\n  - {kind: error-rate, slices: [x, x]}\n",
+            "mine.yaml:4: gates.0.slices: 'x' is named twice",
         ),
         (STEPS + "eval_sets:\n  - ../etc\n", "mine.yaml:3: eval_sets.0: eval set '../etc'"),
         (STEPS + "eval_sets: [a, a]\n", "mine.yaml:2: eval_sets: 'a' is named twice"),
