@@ -66,7 +66,7 @@ def render(
     """The files of one generation, by name. Raises Refused where a value cannot be written."""
     return {
         CONFIG: _render_config(membership, settings, place, generation),
-        "routing.js": (templates_dir() / "routing.js").read_text(encoding="utf-8"),
+        **{path.name: path.read_text(encoding="utf-8") for path in templates_dir().glob("*.js")},
         "config.json": json.dumps(_config(membership, routing, settings, generation)),
         "secrets.json": secrets.to_json(),
     }
@@ -75,10 +75,11 @@ def render(
 def _config(
     membership: Membership, routing: Routing, settings: RouterSettings, generation: int
 ) -> dict[str, Any]:
-    """What routing.js must know of this generation."""
+    """What the scripts must know of this generation."""
     return {
         "generation": generation,
         "cookie": settings.cookie,
+        "trusted_proxies": list(settings.trusted_proxies),
         "stable": fallback_group(membership, routing),
         "groups": {group.name: len(group.endpoints) for group in membership.groups},
         "nodes": {

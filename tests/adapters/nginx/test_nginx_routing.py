@@ -98,6 +98,21 @@ async def test_without_a_key_a_cookie_makes_the_choice_stick(two_versions: Bench
             assert later.headers["X-ASR-Node"] == first.headers["X-ASR-Node"]
 
 
+@pytest.mark.parametrize(
+    ("proxy", "said", "secure"),
+    [("127.0.0.1", "https", True), ("127.0.0.1", "http", False), ("127.0.0.2", "https", False)],
+)
+async def test_behind_a_trusted_proxy_that_speaks_tls_the_cookie_is_for_tls_only(
+    two_versions: Bench, proxy: str, said: str, secure: bool
+) -> None:
+    transport = httpx.AsyncHTTPTransport(local_address=proxy)  # 127.0.0.2 is not a trusted one
+    async with httpx.AsyncClient(
+        base_url=two_versions.settings.url, transport=transport
+    ) as through:
+        answer = await through.get("/v1/models", headers={"X-Forwarded-Proto": said})
+    assert ("Secure" in answer.headers["Set-Cookie"].split("; ")) is secure
+
+
 @pytest.mark.parametrize("forged", ["x", "0" * 31, "G" * 32, "0" * 33])
 async def test_a_cookie_of_another_form_is_replaced(two_versions: Bench, forged: str) -> None:
     headers = {"Cookie": f"asr_sticky={forged}"}
