@@ -49,7 +49,7 @@ def create_app(
     app.state.streams = streams
     app.state.replays = Replays()
     app.state.admin_token = admin_token(node.settings.admin_token_file, node.settings.data_dir)
-    node.metrics.watch(lambda: scrape.gauges(node, history, shadows))
+    node.metrics.watch(lambda: scrape.gauges(node, transcriber, history, shadows))
     work = (transcriptions, gradio, history_routes, batch_routes, websocket)
     for routes in (*work, health, scrape, admin):
         app.include_router(routes.router)

@@ -6,6 +6,7 @@ NodeError
 ├── OutOfMemory       a GPU has no room, not even for one utterance
 ├── ModelFailed       the model raised an error
 ├── WorkerEnded       the process that held the model is gone
+├── DecoderEnded      the process that decoded an upload is gone
 └── RequestRefused    one request is answered with an error in OpenAI's shape
     ├── StreamRefused a WebSocket is closed, after a message that says why
     ├── NotReady      503: no model yet, or no longer
@@ -38,6 +39,10 @@ class ModelFailed(NodeError):
 
 
 class WorkerEnded(NodeError):
+    """Says by what."""
+
+
+class DecoderEnded(NodeError):
     """Says by what."""
 
 

@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Final
 
@@ -16,7 +15,7 @@ import uvicorn
 from asr_node.app import create_app
 from asr_node.batches.batches import Batches
 from asr_node.connections import impatient
-from asr_node.ffmpeg import limit_allocations
+from asr_node.decoding.decoders import Decoders
 from asr_node.history.audio_folder import FOLDER as AUDIO
 from asr_node.history.audio_folder import AudioFolder
 from asr_node.history.history import History
@@ -32,9 +31,8 @@ from asr_node.websocket.streams import Streams
 KEEP_ALIVE_SECONDS: Final = 90
 LINGER_SECONDS: Final = 1  # still answering, already not ready: clients and probes notice
 FAILED_SECONDS: Final = 2.0  # /readyz shows why the model could not be loaded
-DECODERS: Final = 2
-# Threads that decode hold Python's global lock for so long at a time, a tenth of Python's own
-# choice: the event loop needs it back several times for each answer, /healthz above all.
+# Threads that read files or write the history hold Python's global lock for so long at a time, a
+# tenth of Python's own choice: the event loop needs it back several times for each answer.
 SWITCH_SECONDS: Final = 0.0005
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # of a WebSocket; more is closed with 1009
 PING_SECONDS: Final = 20.0  # nginx closes what is silent for a minute, waiting clients too
@@ -46,7 +44,7 @@ class NodeServer(uvicorn.Server):
     def __init__(self, node: Node) -> None:
         self.exit_status = 0
         self._node = node
-        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._decoders = Decoders()
         self._leave_at: float | None = None
         self._cut_off_at = 0.0  # the end of the grace period, almost
         self._loading: asyncio.Task[None] | None = None
@@ -83,6 +81,7 @@ class NodeServer(uvicorn.Server):
         for listening in sockets or []:
             host, port = listening.getsockname()[:2]
             event("node.listening", host=host, port=port, pid=os.getpid())
+        self._decoders.start()
         self.history.open()
         self.batches.start()
         self.upkeep.start()
@@ -113,7 +112,7 @@ class NodeServer(uvicorn.Server):
             self._loading.cancel()
             await asyncio.wait({self._loading})
         await self._node.close()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        await self._decoders.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain. Second: leave once in-flight requests end. Third: at once.
@@ -146,7 +145,6 @@ def _audio_folder(settings: Settings) -> AudioFolder | None:
 def serve(node: Node, listening: socket.socket) -> int:
     """Blocks until the node has left. Returns the exit status."""
     server = NodeServer(node)
-    limit_allocations()
     sys.setswitchinterval(SWITCH_SECONDS)
     server.run(sockets=[listening])
     event("node.stopped", in_flight=node.in_flight, status=server.exit_status)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Final
 
 import numpy as np
 
-from asr_node.audio import decode
+from asr_node.decoding.decoders import Decoders
 from asr_node.errors import RequestRefused
 from asr_node.history.audio_folder import AudioFolder
 from asr_node.history.entry import Entry, Status, new_id, now
@@ -64,13 +63,13 @@ class Transcriber:
     def __init__(
         self,
         node: Node,
-        decoders: ThreadPoolExecutor,
+        decoders: Decoders,
         history: History,
         audio: AudioFolder | None = None,
     ) -> None:
-        """`decoders` run FFmpeg, off the event loop. `audio`: where recordings are kept."""
+        """`audio`: where recordings are kept."""
         self.node = node
-        self._decoders = decoders
+        self.decoders = decoders
         self._history = history
         self._audio = audio
 
@@ -132,14 +131,13 @@ class Transcriber:
     async def _samples(self, file: IO[bytes] | Samples) -> Samples:
         if isinstance(file, np.ndarray):
             return file
-        limit = self.node.settings.max_duration_seconds
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, decode, file, limit)
+        return await self.decoders.decode(file, self.node.settings.max_duration_seconds)
 
     async def _record(
         self, attempt: _Attempt, recognition: Recognition | None = None, error: str | None = None
     ) -> None:
         if self._audio is not None:
-            await asyncio.get_running_loop().run_in_executor(self._decoders, self._keep, attempt)
+            await asyncio.to_thread(self._keep, attempt)
         entry = self._entry(attempt, recognition, error)
         if attempt.also is None:
             await self._history.record(entry)

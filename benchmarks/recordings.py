@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from asr_node.audio import decode
+from asr_node.decoding.audio import decode
 from asr_node.recognizer import SAMPLE_RATE, Samples
 
 # Container, codec, sample rate: what phones, browsers and recorders send.

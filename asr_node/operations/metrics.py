@@ -32,6 +32,7 @@ class Gauges:
     queue_length: int
     worker_restarts: int
     worker_pids: tuple[int, ...] = ()
+    decoder_pids: tuple[int, ...] = ()
     gpu_memory_bytes: Mapping[str, int] = field(default_factory=dict)  # by device
     history_degraded: bool = False
     shadow_waiting: int = 0
@@ -148,7 +149,7 @@ class _Now(Collector):
         yield CounterMetricFamily(
             "asr_node_worker_restarts", "Workers started after another ended", now.worker_restarts
         )
-        yield _resident_memory(now.worker_pids)
+        yield _resident_memory(now)
         yield _gpu_memory(now.gpu_memory_bytes)
 
 
@@ -161,11 +162,13 @@ def _values(now: Gauges) -> Iterator[tuple[str, str, float]]:
     yield "shadow_waiting", "Shadow requests that wait for their turn", now.shadow_waiting
 
 
-def _resident_memory(worker_pids: tuple[int, ...]) -> Metric:
+def _resident_memory(now: Gauges) -> Metric:
     family = GaugeMetricFamily(
         "asr_node_resident_memory_bytes", "Of the node's processes", labels=["process"]
     )
-    named = {"front": os.getpid()} | {f"worker-{i}": pid for i, pid in enumerate(worker_pids)}
+    named = {"front": os.getpid()}
+    named |= {f"worker-{i}": pid for i, pid in enumerate(now.worker_pids)}
+    named |= {f"decoder-{i}": pid for i, pid in enumerate(now.decoder_pids)}
     for name, pid in named.items():
         try:
             family.add_metric([name], psutil.Process(pid).memory_info().rss)

@@ -11,6 +11,7 @@ from asr_node.history.history import History
 from asr_node.node import Node
 from asr_node.operations.metrics import Gauges
 from asr_node.protocols.shadows import Shadows
+from asr_node.transcriber import Transcriber
 
 router = APIRouter()
 
@@ -22,7 +23,7 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def gauges(node: Node, history: History, shadows: Shadows) -> Gauges:
+def gauges(node: Node, transcriber: Transcriber, history: History, shadows: Shadows) -> Gauges:
     identity, stats = node.identity(), node.stats()
     return Gauges(
         version=node.settings.version,
@@ -35,6 +36,7 @@ def gauges(node: Node, history: History, shadows: Shadows) -> Gauges:
         queue_length=stats.queue_length,
         worker_restarts=stats.worker_restarts,
         worker_pids=stats.worker_pids,
+        decoder_pids=transcriber.decoders.pids,
         gpu_memory_bytes=stats.gpu_memory_bytes,
         history_degraded=history.degraded is not None,
         shadow_waiting=shadows.waiting,

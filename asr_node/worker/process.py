@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import os
-import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from asr_node.errors import WorkerEnded
-from asr_node.log import event
 from asr_node.settings import Settings
+from asr_node.subprocesses.child import Child
 from asr_node.worker.frames import packed, receive_async
 
-LONGEST_LINE: Final = 64 * 1024
+MODULE: Final = "asr_node.worker.main"
+OUTPUT: Final = "worker.output"
 EXIT_SECONDS: Final = 10.0  # from a closed connection to the end of its process
 
 
@@ -27,38 +21,27 @@ class WorkerProcess:
     """Does one thing at a time; calls wait for each other."""
 
     def __init__(
-        self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, child: Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._process = process
+        self._child = child
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
-        self._hung_seconds: float | None = None
-        self._output = asyncio.create_task(_relay(process))
-        self.exited = asyncio.create_task(process.wait())
+        self.exited = child.exited
 
     @classmethod
     async def start(cls, settings: Settings) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "asr_node.worker.main"),
-                *(str(theirs.fileno()), str(os.getpid())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                limit=LONGEST_LINE,
-                pass_fds=(theirs.fileno(),),
-                env=_environment(settings),
-            )
+            child = await Child.start(MODULE, theirs, OUTPUT, _environment(settings))
         reader, writer = await asyncio.open_connection(sock=ours)
-        worker = cls(process, reader, writer)
+        worker = cls(child, reader, writer)
         worker._send(settings)
         return worker
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     async def call(
         self, operation: str, *arguments: object, deadline_seconds: float | None = None
@@ -70,34 +53,23 @@ class WorkerProcess:
         exchange = asyncio.ensure_future(self._exchange(operation, arguments))
         exchange.add_done_callback(_retrieved)
         await asyncio.wait({exchange}, timeout=deadline_seconds)
-        if not exchange.done() and self._process.returncode is None:
-            self._hung_seconds = deadline_seconds
-            self._process.kill()
+        if not exchange.done() and deadline_seconds is not None:
+            self._child.kill_hung(deadline_seconds)
         return await asyncio.shield(exchange)
 
     async def end(self) -> None:
         """At once; it holds nothing that must be saved."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self.exited
-        await asyncio.wait({self._output})
+        await self._child.end()
         self._writer.close()
 
     def cause(self) -> str:
         """In words, once it has ended."""
-        if self._hung_seconds is not None:
-            return f"it gave no answer for {self._hung_seconds:g} s"
-        status = self._process.returncode
-        if status is None or status >= 0:
-            return f"it exited with status {status}"
-        name = _signal_name(-status)
-        hint = " (perhaps by the kernel, out of memory)" if name == "SIGKILL" else ""
-        return f"it was ended by {name}{hint}"
+        return self._child.cause()
 
     @property
     def status(self) -> int | None:
         """Of the process; below zero: the signal that ended it."""
-        return self._process.returncode
+        return self._child.status
 
     async def _exchange(self, operation: str, arguments: tuple[object, ...]) -> Any:
         async with self._turn:
@@ -126,44 +98,10 @@ def _retrieved(exchange: asyncio.Future[Any]) -> None:
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
-    """The same modules as ours, and no more threads than asked for."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    """No more threads than asked for."""
     threads = str(settings.threads)
-    return os.environ | {
-        "PYTHONPATH": path,
+    return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
     }
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-async def _relay(process: Process) -> None:
-    """Its events go to our log as they are; what libraries print becomes `worker.output`."""
-    assert process.stdout is not None
-    while True:
-        try:
-            line = await process.stdout.readline()
-        except ValueError:  # longer than the limit; the rest of it follows
-            continue
-        if not line:
-            return
-        text = line.decode("utf-8", errors="replace").rstrip()
-        if _is_event(text):
-            with suppress(OSError):  # a full disk; unread, the worker's pipe would stop the worker
-                print(text, file=sys.stderr, flush=True)
-        elif text:
-            event("worker.output", level=logging.WARNING, pid=process.pid, text=text)
-
-
-def _is_event(text: str) -> bool:
-    try:
-        return text.startswith("{") and "event" in json.loads(text)
-    except ValueError:
-        return False

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from asr_node.audio import decode
+from asr_node.decoding.audio import decode
 from asr_node.errors import RequestRefused
 from tests.asr_node.malformed_audio import silence, wave
 from tests.asr_node.node_fakes import encoded, tone
@@ -150,9 +150,9 @@ def test_a_tiny_file_that_claims_millions_of_frames_gets_no_memory_for_them() ->
     """In a process of its own: the limit holds for all of one."""
     lines = (
         "import io, resource",
-        "from asr_node.audio import decode",
+        "from asr_node.decoding.audio import decode",
         "from asr_node.errors import RequestRefused",
-        "from asr_node.ffmpeg import limit_allocations",
+        "from asr_node.decoding.ffmpeg import limit_allocations",
         "from tests.asr_node.malformed_audio import mp4_index_bomb",
         "limit_allocations()",
         "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",

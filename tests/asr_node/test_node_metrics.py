@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -113,6 +114,7 @@ def test_processes_and_gpus_are_told_apart() -> None:
             queue_length=0,
             worker_restarts=3,
             worker_pids=(1, gone),
+            decoder_pids=(os.getpid(),),
             gpu_memory_bytes={"cuda:0": 2**30},
         )
     )
@@ -120,5 +122,6 @@ def test_processes_and_gpus_are_told_apart() -> None:
     assert found["asr_node_gpu_memory_bytes", "cuda:0"] == 2**30
     assert found["asr_node_resident_memory_bytes", "worker-0"] > 0
     assert ("asr_node_resident_memory_bytes", "worker-1") not in found
+    assert found["asr_node_resident_memory_bytes", "decoder-0"] > 0
     assert found["asr_node_worker_restarts_total",] == 3
     assert (found["asr_node_ready",], found["asr_node_degraded",]) == (0, 1)

@@ -1,4 +1,4 @@
-"""However a node ends, its workers end with it."""
+"""However a node ends, its processes end with it: workers and decoders."""
 
 from __future__ import annotations
 
@@ -54,27 +54,34 @@ def until(reached: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def children_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def modules_of(children: list[psutil.Process]) -> list[str]:
+    """What each of them runs: python -P -m MODULE …; a process that has not yet begun has none."""
+    return sorted(child.cmdline()[3] for child in children if "-m" in child.cmdline())
+
+
+ALL = ["asr_node.decoding.main"] * 2 + ["asr_node.worker.main"] * 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_worker_outlives_its_node(engine: FakeEngine, tmp_path: Path, number: int) -> None:
+def test_no_process_outlives_its_node(engine: FakeEngine, tmp_path: Path, number: int) -> None:
     with a_node(engine, tmp_path / "data") as process:
-        until(lambda: len(workers_of(process)) == 2)
-        workers = workers_of(process)
+        until(lambda: modules_of(children_of(process)) == ALL)
+        children = children_of(process)
         process.send_signal(number)
         status = process.wait(60)
         assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
-        _, alive = psutil.wait_procs(workers, timeout=30)
+        _, alive = psutil.wait_procs(children, timeout=30)
         assert alive == []
 
 
-def test_a_worker_does_not_look_like_a_node_of_its_own(engine: FakeEngine, tmp_path: Path) -> None:
+def test_none_of_them_looks_like_a_node_of_its_own(engine: FakeEngine, tmp_path: Path) -> None:
     """The controller finds nodes by the command line: `-m asr_node` and the data folder."""
     with a_node(engine, tmp_path / "data") as process:
-        until(lambda: len(workers_of(process)) == 2)
-        until(lambda: all("asr_node.worker.main" in w.cmdline() for w in workers_of(process)))
-        for worker in workers_of(process):
-            assert "asr_node" not in worker.cmdline()
-            assert str(tmp_path / "data") not in worker.cmdline()
+        until(lambda: modules_of(children_of(process)) == ALL)
+        for child in children_of(process):
+            assert "asr_node" not in child.cmdline()
+            assert str(tmp_path / "data") not in child.cmdline()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr_node.audio import decode
+from asr_node.decoding.audio import decode
 from asr_node.errors import LoadFailed, StartRefused
 from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Recognizer, Samples
 from asr_node.recognizers import check_models, make_engine

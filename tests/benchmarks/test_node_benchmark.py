@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asr_node.audio import decode
+from asr_node.decoding.audio import decode
 from asr_node.errors import RequestRefused
 from benchmarks.node import Side
 from benchmarks.node_memory import Curve

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from asr_node.audio import decode
+from asr_node.decoding.audio import decode
 from asr_node.options import parser
 from asr_node.recognizer import SAMPLE_RATE, Samples
 from tests.asr_node.test_node_real import until

@@ -1,10 +1,7 @@
-"""Uploads become samples: mono float32 at 16 kHz."""
+"""What is in a file, as samples: mono float32 at 16 kHz."""
 
 from __future__ import annotations
 
-import errno
-import mmap
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
@@ -12,59 +9,43 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from asr_node.decoding.collecting import Collected
+from asr_node.decoding.ffmpeg import OPTIONS
 from asr_node.errors import RequestRefused
-from asr_node.ffmpeg import OPTIONS
 from asr_node.recognizer import SAMPLE_RATE, Samples
 
 INTERLEAVED: Final = "flt"  # with planes of its own for each of 8 channels or more, PyAV crashes
 RATES: Final = range(4_000, 768_001)  # Hz; what is outside is no recording but a trap
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-SPILL_BYTES: Final = 600 * SAMPLE_RATE * 4  # ten minutes; longer ones wait on disk
 
 
 def decode(file: IO[bytes], max_seconds: float) -> Samples:
-    """Blocking: call it in a thread. Raises RequestRefused: 400 for anything that is not audio,
-    503 where a long recording finds no room on the disk.
+    """All of it, in this process: for files that one trusts. Raises RequestRefused."""
+    with Collected() as collected:
+        for chunk in chunks(file, max_seconds):
+            collected.add(chunk)
+        return collected.samples()
+
+
+def chunks(file: IO[bytes], max_seconds: float) -> Iterator[Samples]:
+    """About a second each. Raises RequestRefused: 400 for anything that is not audio, or longer.
 
     The length that a header declares is not believed: only samples count."""
+    count = 0
     try:
         with av.open(file, mode="r", options=OPTIONS, metadata_errors="ignore") as container:
-            return _collected(_chunks(container), max_seconds)
-    except av.error.MemoryError as error:
+            for chunk in _chunks(container):
+                count += chunk.size
+                if count > max_seconds * SAMPLE_RATE:
+                    raise _refused(
+                        f"The audio is longer than {max_seconds:g} seconds.", "audio_too_long"
+                    )
+                yield chunk
+    except (av.error.MemoryError, MemoryError) as error:
         raise _refused("The file asks for more memory than a recording needs.") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise _refused(f"The file is not audio that can be read: {_why(error)}.") from error
-    except OSError as error:  # of our own file: FFmpeg's are above
-        if error.errno not in FULL:
-            raise
-        raise RequestRefused(
-            "This node's disk has no room for so long a recording. Ask another node, or send it "
-            "in parts of less than ten minutes.",
-            status=503,
-            code="disk_full",
-        ) from error
-
-
-def _collected(chunks: Iterable[Samples], max_seconds: float) -> Samples:
-    """Hours of audio are gigabytes: they are mapped from a file that is already deleted, so that
-    the kernel keeps in memory only what is in use."""
-    limit = int(max_seconds * SAMPLE_RATE) * 4  # bytes of float32
-    with tempfile.SpooledTemporaryFile(max_size=SPILL_BYTES) as spool:
-        for chunk in chunks:
-            spool.write(chunk.data)
-            if spool.tell() > limit:
-                raise _refused(
-                    f"The audio is longer than {max_seconds:g} seconds.", "audio_too_long"
-                )
-        size = spool.tell()
-        if size == 0:
-            raise _refused("The file holds no audio samples.", "audio_empty")
-        if size > SPILL_BYTES:
-            spool.flush()
-            mapped = mmap.mmap(spool.fileno(), size, access=mmap.ACCESS_READ)
-            return np.frombuffer(mapped, dtype=np.float32)
-        spool.seek(0)
-        return np.frombuffer(spool.read(), dtype=np.float32)
+    if count == 0:
+        raise _refused("The file holds no audio samples.", "audio_empty")
 
 
 def _chunks(container: av.container.InputContainer) -> Iterator[Samples]:
