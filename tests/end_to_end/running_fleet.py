@@ -128,7 +128,7 @@ class RunningFleet:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         assert not check or done.returncode == 0, (done.stdout, done.stderr, self.log())
         return json.loads(done.stdout) if as_json else done.returncode
@@ -148,7 +148,7 @@ class RunningFleet:
             return None
         return answer.json() if answer.is_success else None
 
-    def until(self, fact: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, fact: Callable[[], object], seconds: float = 300) -> None:
         """Wait for a fact while the controller lives."""
 
         def fact_or_dead() -> object:
@@ -157,7 +157,7 @@ class RunningFleet:
 
         self.until_without_controller(fact_or_dead, seconds)
 
-    def until_without_controller(self, fact: Callable[[], object], seconds: float = 120) -> None:
+    def until_without_controller(self, fact: Callable[[], object], seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while not fact():
             assert time.monotonic() < deadline, f"not in {seconds} s: {self.status()}\n{self.log()}"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.running_fleet import ROOT, RunningFleet
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 
 def post(fleet: RunningFleet, path: str, body: object) -> httpx.Response:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.running_fleet import RunningFleet
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.model, pytest.mark.timeout(1200)]
 
 
 def crash(fleet: RunningFleet) -> None:

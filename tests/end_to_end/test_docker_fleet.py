@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end.running_fleet import RunningFleet
 from tests.end_to_end.stories import promotion_a_killed_node_and_rollback
 
-pytestmark = [pytest.mark.docker, pytest.mark.model, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.model, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

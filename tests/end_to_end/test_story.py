@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.running_fleet import RunningFleet
 from tests.end_to_end.stories import promotion_a_killed_node_and_rollback
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 
 def test_promotion_a_killed_node_and_rollback_lose_no_request(fleet: RunningFleet) -> None:

@@ -24,7 +24,7 @@ VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2", "v3"
 CONFIG = FleetConfig(service="asr", versions=VERSIONS, initial_version="v1", stream_drain_seconds=5)
 DIGITS = EvalSet(
     "digits",
-    tuple(Utterance(f"u{n}", f"/audio/{n}.ogg", "请拨打一零零八六") for n in range(200)),
+    tuple(Utterance(f"u{n}", f"/audio/{n}.ogg", "请拨打一零零八六") for n in range(400)),
     digest="e" * 64,
 )
 PLAN = Plan(
@@ -160,8 +160,10 @@ class FakeRouter:
     async def load(self, membership: Membership, routing: Routing) -> None:
         self.world.loaded = membership
         self.world.generation += 1
-        if self.world.routing is None:
-            self.world.routing = routing
+        first = self.world.routing is None
+        changed, self.world.routing = self.world.routing != routing, routing
+        if changed and not first:
+            self.world.switches.append(routing)
 
     async def switch(self, routing: Routing) -> None:
         loaded = self.world.loaded

@@ -105,7 +105,7 @@ async def test_what_the_gates_were_measured_on_stays(driver: Driver) -> None:
     events = driver.store.rollout_events(driver.loop.rollout.id, 100)
     (measured,) = [event.data for event in events if event.kind == "gates.measured"]
     assert measured["canary"] == {"version": "v3", "digest": "digest of v3"}
-    assert measured["eval_sets"] == [{"name": "digits", "digest": "e" * 64, "utterances": 200}]
+    assert measured["eval_sets"] == [{"name": "digits", "digest": "e" * 64, "utterances": 400}]
     assert len(measured["worst"]) == 12
     assert measured["worst"][0] == {
         "eval_set": "digits", "key": "u0", "tags": [], "more_errors": 1,

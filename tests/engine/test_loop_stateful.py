@@ -1,0 +1,184 @@
+"""Whatever happens in whatever order, with crashes between: what must stay true of a fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from controller.adapters.store import SqlStore
+from controller.api.status import percent
+from controller.core.plan import Freeze
+from controller.core.rollout import ENDED, NEXT, Phase
+from controller.engine.records import Served
+from tests.engine.conftest import Driver
+from tests.engine.fakes import PLAN, Clock, FakeWorld, as_json
+
+VERSIONS = st.sampled_from(["v2", "v3"])
+ALL = st.sampled_from(["v1", "v2", "v3"])
+STEPS = (replace(PLAN.steps[0], min_requests=2, deadline_seconds=600), *PLAN.steps[1:])
+PLANS = st.sampled_from(
+    [
+        PLAN,
+        replace(PLAN, promote="auto"),
+        replace(PLAN, promote="auto", steps=STEPS, on_inconclusive="rollback"),
+        replace(PLAN, promote="auto", on_fail="hold", freeze=(Freeze("0 * * * *", 600),)),
+        replace(PLAN, gates=(), promote="auto", rollback_window_seconds=0),
+    ]
+)
+
+
+class Fleet(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory()
+        self.world = FakeWorld()
+        self.store = SqlStore.in_folder(Path(self.folder.name))
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.events.run_until_complete(work)
+
+    @initialize()
+    def a_fleet_comes_up(self) -> None:
+        self.driver = Driver(self.world, self.store, Clock())
+        self.run(self.driver.begin())
+        self.run(self.driver.until_settled())
+
+    def teardown(self) -> None:
+        if hasattr(self, "driver"):
+            self.run(self.driver.loop.close())
+        self.run(self.events.shutdown_default_executor())
+        self.events.close()
+        self.store.close()
+        self.folder.cleanup()
+
+    # -- people -----------------------------------------------------------------------------
+
+    @rule(version=VERSIONS, plan=PLANS, force=st.booleans())
+    def start(self, version: str, plan: Any, force: bool) -> None:
+        arguments = {"version": version, "plan": as_json(plan), "force": force}
+        self.run(self.driver.command("start", **arguments))
+
+    @rule(full=st.booleans(), force=st.booleans())
+    def promote(self, full: bool, force: bool) -> None:
+        self.run(self.driver.command("promote", full=full, force=force))
+
+    @rule(command=st.sampled_from(["pause", "resume", "retry", "abort"]))
+    def steer(self, command: str) -> None:
+        self.run(self.driver.command(command))
+
+    @rule(to=st.none() | ALL, force=st.booleans())
+    def roll_back(self, to: str | None, force: bool) -> None:
+        self.run(self.driver.command("rollback", to=to, force=force))
+
+    # -- the world --------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([1, 60, 700, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.driver.clock.pass_seconds(seconds)
+        self.run(self.driver.round())
+
+    @rule(rounds=st.integers(1, 5))
+    def the_loop_turns(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.run(self.driver.round())
+
+    @rule(number=st.integers(0, 20))
+    def a_node_dies(self, number: int) -> None:
+        running = sorted(name for name, node in self.world.nodes.items() if node.running)
+        if running:
+            self.world.end(running[number % len(running)])
+        self.run(self.driver.round())
+
+    @rule(number=st.integers(0, 20))
+    def a_node_freezes_or_thaws(self, number: int) -> None:
+        names = sorted(self.world.nodes)
+        self.world.silent ^= {names[number % len(names)]} if names else set()
+        self.run(self.driver.round())
+
+    @rule(version=VERSIONS, kind=st.sampled_from(["broken", "slow"]))
+    def a_version_breaks_or_mends(self, version: str, kind: str) -> None:
+        faults: set[str] = getattr(self.world, kind)
+        faults ^= {version}
+        self.run(self.driver.round())
+
+    @rule(version=VERSIONS, wrong=st.booleans())
+    def a_version_hears_worse_or_well(self, version: str, wrong: bool) -> None:
+        self.world.heard[version] = "请拨打一零八六" if wrong else "请拨打一零零八六"
+
+    @rule(requests=st.integers(0, 5))
+    def users_come(self, requests: int) -> None:
+        canary = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
+        self.world.served = [canary] * requests
+        self.run(self.driver.loop.observe_traffic())
+
+    @rule()
+    def the_controller_is_killed_and_starts_again(self) -> None:
+        self.run(self.driver.crash_and_restart())
+        self.run(self.driver.round())
+
+    # -- what must stay true ----------------------------------------------------------------
+
+    @invariant()
+    def shares_sum_to_a_hundred(self) -> None:
+        assert sum(percent(self.world.routing).values()) == 100
+
+    @invariant()
+    def the_canary_never_has_more_than_its_step_allows(self) -> None:
+        rollout, routing = self.driver.loop.rollout, self.world.routing
+        if routing is None or routing.canary is None:
+            return
+        assert rollout is not None
+        assert not rollout.ended, "a rollout that has ended gets nothing"
+        assert routing.canary == rollout.version
+        assert routing.canary_percent <= rollout.current_step.percent
+
+    @invariant()
+    def the_router_knows_whom_it_sends_to(self) -> None:
+        routing, loaded = self.world.routing, self.world.loaded
+        if routing is not None and loaded is not None:
+            assert {routing.stable, routing.canary} - {None} <= loaded.group_names()
+
+    @invariant()
+    def a_version_with_traffic_and_a_healthy_node_has_a_node_behind_the_router(self) -> None:
+        wanted = self.driver.loop.desired()
+        for version in {wanted.routing.stable, wanted.routing.canary} - {None, "backup"}:
+            if self.driver.loop.observer.addresses(version):
+                assert wanted.membership.group(version) is not None
+
+    @invariant()
+    def every_change_of_phase_is_an_event_with_a_reason_and_is_legal(self) -> None:
+        changes = [
+            event for event in self.store.events(limit=10_000)
+            if event.kind == "rollout.phase_changed"
+        ]  # fmt: skip
+        assert all(event.message for event in changes)
+        for rollout_id in {event.subject for event in changes}:
+            phases = [Phase(e.data["phase"]) for e in changes if e.subject == rollout_id]
+            assert phases[0] is Phase.PREPARING
+            for before, after in pairwise(phases):
+                assert after in NEXT[before], f"{rollout_id}: {before} → {after}"
+
+    @invariant()
+    def at_most_one_rollout_is_under_way(self) -> None:
+        under_way = [r for r in self.store.rollouts() if r.phase not in ENDED]
+        assert len(under_way) <= 1
+
+
+Fleet.TestCase.settings = settings(
+    max_examples=30,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+test_whatever_happens_a_fleet_keeps_its_promises = Fleet.TestCase
