@@ -59,7 +59,8 @@ def _tells(parts: Sequence[Part]) -> float:
     rates = [[float(errors["rate"]) for errors in part["errors"]["mer"].values()] for part in parts]
     if len(rates) == 1:
         return max(rates[0])
-    return max(abs(one - other) for one, other in zip(*rates, strict=True))
+    one, other = rates
+    return max(abs(before - after) for before, after in zip(one, other, strict=True))
 
 
 def _columns(forms: Sequence[str]) -> dict[str, Column]:
