@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED
 from controller.evaluation_table import table
@@ -163,12 +164,7 @@ def plan(value: Plan) -> str:
     who = "goes on by itself" if value.promote == "auto" else "waits for `rollout promote`"
     lines.append(f"after each step it {who}; gate failed: {value.on_fail}; "
                  f"undecided: {value.on_inconclusive}")  # fmt: skip
-    for gate in value.gates:
-        sets = ", ".join(gate.eval_sets or value.eval_sets)
-        lines.append(
-            f"gate {gate.name}: {gate.measure.upper()} may rise by at most "
-            f"{gate.max_increase_points:g} points, overall and on each of {sets}"
-        )
+    lines += [_gate(gate, value) for gate in value.gates]
     for freeze in value.freeze:
         lines.append(
             f"nothing goes forward for {_duration(freeze.seconds)} from each `{freeze.cron}` "
@@ -196,6 +192,18 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(rest, 60)
     parts = zip((days, hours, minutes, rest), "dhms", strict=True)
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def _gate(gate: ErrorRateGate, plan: Plan) -> str:
+    parts = [*(gate.eval_sets or plan.eval_sets), *(f"#{tag}" for tag in gate.slices)]
+    of_stable = " of stable's" if gate.is_relative else ""
+    by_value = " with numbers by value" if gate.form == "numbers" else ""
+    own = [("failed", gate.on_fail), ("undecided", gate.on_inconclusive)]
+    return (
+        f"gate {gate.name}: {gate.measure.upper()}{by_value} may rise by at most {gate.allowed}"
+        f"{of_stable} ({gate.confidence:g} % sure), overall and on each of {', '.join(parts)}"
+        + "".join(f"; {what}: {action}" for what, action in own if action)
+    )
 
 
 def plan_json(value: Plan) -> str:

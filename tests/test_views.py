@@ -1,5 +1,6 @@
 from controller import views
 from controller.api.evaluation_report import report
+from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
 from controller.core.scoring import Score, UtteranceScore
 
@@ -76,3 +77,15 @@ def test_an_evaluation_ends_with_the_worst_utterances_in_columns() -> None:
         "  reference    请拨打10086",
         "  v1           请拨打10-86",
     ]
+
+
+def test_a_gate_is_told_with_all_that_it_bounds_and_what_it_leads_to() -> None:
+    gate = ErrorRateGate(
+        measure="mer", form="numbers", max_increase_points=None, max_increase_percent=10,
+        slices=("noise",), confidence=99, on_fail="continue",
+    )  # fmt: skip
+    line = views.plan(Plan("mine", (Step(100),), (gate,), eval_sets=("calls",))).splitlines()[2]
+    assert line == (
+        "gate error-rate: MER with numbers by value may rise by at most 10 % of stable's (99 % "
+        "sure), overall and on each of calls, #noise; failed: continue"
+    )
