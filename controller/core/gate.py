@@ -15,8 +15,6 @@ Form = Literal["written", "numbers"]
 # What a verdict leads to: back to the old version, a person decides, or it is only told.
 Action = Literal["rollback", "hold", "continue"]
 
-_POINTS_MOST: Final = 100.0
-_PERCENT_MOST: Final = 1000.0
 _CONFIDENCE: Final = (80.0, 99.9)
 
 
@@ -46,8 +44,8 @@ class ErrorRateGate:
             raise InvalidConfig(
                 "max_increase_percent: give either this or max_increase_points, not both"
             )
-        _check_bound("max_increase_points", self.max_increase_points, _POINTS_MOST)
-        _check_bound("max_increase_percent", self.max_increase_percent, _PERCENT_MOST)
+        _check_bound("max_increase_points", self.max_increase_points)
+        _check_bound("max_increase_percent", self.max_increase_percent)
         low, high = _CONFIDENCE
         if not low <= self.confidence <= high:
             raise InvalidConfig(f"confidence: {self.confidence:g} is not {low:g} to {high:g} (%)")
@@ -77,6 +75,6 @@ class ErrorRateGate:
         return (1 - self.confidence / 100) / 2
 
 
-def _check_bound(key: str, value: float | None, most: float) -> None:
-    if value is not None and not 0 < value <= most:  # no number of recordings could prove 0
-        raise InvalidConfig(f"{key}: {value:g} is not above 0 and up to {most:g}")
+def _check_bound(key: str, value: float | None) -> None:
+    if value is not None and not 0 < value <= 100:  # no number of recordings could prove 0
+        raise InvalidConfig(f"{key}: {value:g} is not above 0 and up to 100")

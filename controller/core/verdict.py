@@ -13,7 +13,6 @@ the gate, so fails are held to Holm's correction over the parts."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -132,7 +131,6 @@ def _verdict(
     outcome = _outcome(gate, compared, p_holm)
     points, bounded, segments = compared.points, compared.bounded, compared.segments
     confidence = gate.confidence / 100
-    relative = bounded.interval(confidence) if bounded and gate.is_relative else None
     return Verdict(
         gate=f"{gate.name} {part}",
         verdict=outcome,
@@ -147,7 +145,7 @@ def _verdict(
         confidence=gate.confidence,
         blocks=compared.blocks,
         probability_of_improvement=points.improvement if points else None,
-        relative_interval=relative if relative and all(map(math.isfinite, relative)) else None,
+        relative_interval=bounded.interval(confidence) if bounded and gate.is_relative else None,
         p_within=bounded.p_at_most(gate.bound) if bounded else None,
         p_within_holm=p_holm,
         p_beyond=bounded.p_above(gate.bound) if bounded else None,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from controller.adapters.eval_sets import read_eval_set
 from controller.adapters.plan_files import load_plan
@@ -151,3 +152,19 @@ def test_the_demos_v2_passes_and_its_v3_fails_on_digits_although_service_is_with
     verdicts = {v.gate: v.verdict for v in judge(gate, scores["v2"], scores["v3"])}
     assert verdicts["error-rate digits"] is Outcome.FAIL
     assert verdicts["error-rate service"] is Outcome.PASS
+
+
+def test_what_an_earlier_version_of_this_program_stored_is_still_read() -> None:
+    verdict = {
+        "gate": "error-rate digits", "verdict": "fail", "stable": 0.01, "canary": 0.06,
+        "difference": 0.05, "interval": [0.04, 0.06], "samples": 200, "reason": "worse",
+    }  # fmt: skip
+    gate = {"name": "g", "measure": "cer", "max_increase_points": 0.5, "eval_sets": ["digits"]}
+    assert TypeAdapter(Verdict).validate_python(verdict).p_within is None
+    assert TypeAdapter(ErrorRateGate).validate_python(gate).on_fail is None
+
+
+def test_a_verdict_survives_being_stored() -> None:
+    stored = TypeAdapter(Verdict)
+    verdict = overall(of_percent(20), a_score([1] * 40), a_score([2] * 40))
+    assert stored.validate_json(stored.dump_json(verdict)) == verdict

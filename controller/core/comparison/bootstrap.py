@@ -49,7 +49,7 @@ class Bootstrap:
     def interval(self, confidence: float) -> tuple[float, float]:
         """Two-sided: with `confidence` 0.95, each end errs in 2.5 %."""
         tail = self._expanded((1 - confidence) / 2)
-        low = np.quantile(self.lower, tail, method="lower")  # no mean of a number and infinity
+        low = np.quantile(self.lower, tail, method="lower")  # of resamples, not between them
         return float(low), float(np.quantile(self.upper, 1 - tail, method="higher"))
 
     def p_at_most(self, bound: float) -> float:
@@ -95,10 +95,9 @@ def paired_bootstrap(
     changes, totals = _resampled(np.column_stack((difference, bases)), resamples, random)
     unseen = random.poisson(1.0, resamples)
     more, base = unseen * unseen_errors(stable, canary, lengths), unseen * np.mean(bases)
-    central = _ratio(changes, totals)
     return Bootstrap(
-        estimate=float(_ratio(np.sum(difference), np.sum(bases))),
-        error=float(np.std(central)) if np.all(np.isfinite(central)) else math.inf,
+        estimate=float(np.sum(difference) / max(1.0, np.sum(bases))),
+        error=float(np.std(_ratio(changes, totals))),
         improvement=float(np.mean(changes < 0) + np.mean(changes == 0) / 2),
         blocks=n,
         lower=np.sort(_ratio(changes - more, totals + base)),
@@ -140,11 +139,9 @@ def unseen_errors(stable: Floats, canary: Floats, lengths: Floats) -> float:
     return float((np.sum(wrong) + np.mean(lengths)) / (len(wrong) + 1))
 
 
-def _ratio(change: Floats | np.float64, base: Floats | np.float64) -> Floats:
-    """No change is no difference, also of nothing; a change of nothing is infinite."""
-    change, base = np.asarray(change, np.float64), np.asarray(base, np.float64)
-    limit = np.where(change == 0, 0.0, np.copysign(np.inf, change))
-    return np.divide(change, base, out=limit, where=base > 0)
+def _ratio(change: Floats, base: Floats) -> Floats:
+    """As rates are counted (`scoring.Errors`): without a base, the errors themselves."""
+    return change / np.maximum(base, 1.0)
 
 
 def _seed(difference: Floats, bases: Floats) -> int:

@@ -88,8 +88,6 @@ def _missing(gate: ErrorRateGate, compared: Compared, found: Bootstrap, one_of: 
 
 def _utterances_missing(gate: ErrorRateGate, compared: Compared, found: Bootstrap) -> str:
     samples, confidence = compared.samples, gate.confidence / 100
-    if math.isinf(found.error):
-        return "stable makes too few errors for a percentage of them; use max_increase_points"
     spread = found.error * math.sqrt(samples)
     unseen = compared.unseen * samples / compared.blocks * (1 if found.error else _NONE_SEEN)
     needed = max(MINIMUM_UTTERANCES, required(gate.bound, spread, confidence, unseen))
