@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -37,10 +38,9 @@ def _rows(versions: Sequence[Mapping[str, Any]]) -> Iterator[str | dict[str, Any
     for parts in zip(*(version["eval_sets"] for version in versions), strict=True):
         yield f"{parts[0]['eval_set']} ({parts[0]['utterances']:,} utterances)"
         yield from _of_versions(versions, parts)
-        slices = list(zip(*(part["slices"] for part in parts), strict=True))
-        for of_tag in sorted(filter(_telling, slices), key=_tells, reverse=True)[:_SLICES]:
-            yield f"  #{of_tag[0]['tag']} ({of_tag[0]['utterances']:,})"
-            yield from _of_versions(versions, of_tag)
+        for slices in _slices(parts)[:_SLICES]:
+            yield f"  #{slices[0]['tag']} ({slices[0]['utterances']:,})"
+            yield from _of_versions(versions, slices)
 
 
 def _of_versions(
@@ -50,17 +50,20 @@ def _of_versions(
         yield {**part, "version": version["version"]}
 
 
-def _telling(parts: Sequence[Part]) -> bool:
-    return _tells(parts) > 0
+def _slices(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+    """Each tag's part of each version, those first that tell the most; none that tells nothing."""
+    slices = zip(*(part["slices"] for part in parts), strict=True)
+    some = [s for s in slices if s[0]["utterances"] < parts[0]["utterances"] and _tells(s) > 0]
+    return sorted(some, key=_tells, reverse=True)
 
 
 def _tells(parts: Sequence[Part]) -> float:
-    """By how much two versions differ there; of one version alone, how often it is wrong."""
+    """By how much two versions differ, of one alone: how often it is wrong. By the root of the
+    size, so that three recordings do not come first by chance."""
     rates = [[float(errors["rate"]) for errors in part["errors"]["mer"].values()] for part in parts]
-    if len(rates) == 1:
-        return max(rates[0])
-    one, other = rates
-    return max(abs(before - after) for before, after in zip(one, other, strict=True))
+    one, other = rates if len(rates) == 2 else (rates[0], [0.0] * len(rates[0]))
+    most = max(abs(before - after) for before, after in zip(one, other, strict=True))
+    return most * math.sqrt(parts[0]["utterances"])
 
 
 def _columns(forms: Sequence[str]) -> dict[str, Column]:

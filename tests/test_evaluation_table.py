@@ -89,6 +89,11 @@ def test_a_slice_without_errors_is_left_out() -> None:
     assert not any("#digits" in line for line in table(report(["v1"], [a_score(V1)])))
 
 
+def test_a_slice_that_is_the_whole_set_is_left_out() -> None:
+    whole = Score((UtteranceScore("calls", "u0", "一", "二", ("digits",)),))
+    assert not any("#digits" in line for line in table(report(["v1"], [whole])))
+
+
 @pytest.fixture
 def without_wetextprocessing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "itn", None)

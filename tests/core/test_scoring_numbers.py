@@ -78,11 +78,21 @@ def test_spoken_and_written_numbers_become_alike(written: str, spoken: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["张三", "李四", "一下", "万一", "千万不要", "一起", "三心二意", "mp3", "wifi5", "十七八个"],
+    ("text", "compared"),
+    [
+        ("一下", "1下"),
+        ("万一", "万1"),
+        ("千万不要", "千万不要"),
+        ("wifi5", "wifi5"),
+        ("十七八个", "十七八个"),
+    ],
 )
-def test_words_with_a_digit_in_them_stay_words(text: str) -> None:
-    assert by_value(text) == text
+def test_words_with_a_digit_in_them_do_not_grow(text: str, compared: str) -> None:
+    assert by_value(text) == compared
+
+
+def test_a_digit_that_is_missing_is_one_error_also_where_one_is_left() -> None:
+    assert len(by_value("10点10分")) == len(by_value("1点10分")) + 1
 
 
 def test_what_stands_beside_a_number_is_not_touched() -> None:

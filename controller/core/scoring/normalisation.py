@@ -15,7 +15,7 @@ from typing import Final
 from opencc import OpenCC
 
 from controller.core.gate import Form
-from controller.core.scoring.numbers import numbers_as_digits, single_digits_as_words
+from controller.core.scoring.numbers import numbers_as_digits
 
 _TAG: Final = re.compile(r"<\|[^<>|]*\|>")
 _JOINT: Final = re.compile(r"(?<=\d),(?=\d{3})|(?<=\w)['’](?=\w)")
@@ -87,8 +87,7 @@ _SPOKEN: Final = _Spoken()
 _TO_LETTERS: Final = (without_tags, half_width, lower_case, without_joints, simplified)
 WRITTEN: Final = Normalisation("zh-basic/1", (*_TO_LETTERS, without_punctuation))
 NUMBERS: Final = Normalisation(
-    "zh-numbers/1",
-    (*_TO_LETTERS, numbers_as_digits, without_punctuation, single_digits_as_words),
+    "zh-numbers/1", (*_TO_LETTERS, numbers_as_digits, without_punctuation)
 )
 
 

@@ -5,7 +5,7 @@ It is given the numeral alone, never its surroundings, since there it would do m
 drop 啊, write ¥ for 元, 10km for 十公里. What the grammar lacks is done here: strings of digits of
 any length, sums such as 123万4567, and times and dates in symbols.
 
-Single digits go the other way, 3月 is 三月: most of them in Chinese text are words (一下)."""
+Words such as 一下 get a digit, too. That is of no harm: it happens to both sides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from controller.core.errors import Refused
 
 _DIGITS: Final = "零〇幺一二两三四五六七八九"
 _TO_ARABIC: Final = str.maketrans(_DIGITS, "0011223456789")
-_TO_HAN: Final = str.maketrans("0123456789", "零一二三四五六七八九")
 _NUMERAL: Final = f"(?:[{_DIGITS}十百万亿]|千(?![米克瓦卡赫伏]))++"
 _SPOKEN: Final = re.compile(
     rf"百分之{_NUMERAL}(?:点[{_DIGITS}]++)?"
@@ -38,7 +37,7 @@ _SUM: Final = re.compile(
 _CLOCK: Final = re.compile(r"(?<![\d:])(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?![\d:])")
 _DATE: Final = re.compile(r"(?<![\d/-])(\d{4})([/-])(\d{1,2})\2(\d{1,2})(?![\d/-])")
 _YUAN: Final = re.compile(r"¥(\d+(?:\.\d+)?)")
-_ALONE: Final = re.compile(rf"(?<![a-z\d.{_DIGITS}十百千万亿])\d(?![a-z\d.%{_DIGITS}十百千万亿])")
+_ALONE: Final = re.compile(rf"(?<![\d.{_DIGITS}])[{_DIGITS}](?![\d.{_DIGITS}])")
 
 
 @functools.cache  # each look for a package costs a millisecond
@@ -60,12 +59,8 @@ def numbers_as_digits(text: str) -> str:
     if reason is not None:
         raise Refused(reason)
     digits = _SPOKEN.sub(lambda found: _in_digits(found[0]), _without_symbols(text))
-    return _SUM.sub(lambda found: _sum(found[0]), digits)
-
-
-def single_digits_as_words(text: str) -> str:
-    """3月 is 三月 and 两个 is 二个, in text without punctuation."""
-    return _ALONE.sub(lambda found: found[0].translate(_TO_HAN), text).replace("两", "二")
+    summed = _SUM.sub(lambda found: _sum(found[0]), digits)
+    return _ALONE.sub(lambda found: found[0].translate(_TO_ARABIC), summed)
 
 
 def _without_symbols(text: str) -> str:
