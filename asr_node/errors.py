@@ -5,6 +5,7 @@ NodeError
 ├── LoadFailed        the model could not be loaded after the server began to listen
 ├── OutOfMemory       a GPU has no room, not even for one utterance
 ├── ModelFailed       the model raised an error
+├── OptionRefused     the model cannot do what a request asks of it
 ├── WorkerEnded       the process that held the model is gone
 ├── DecoderEnded      the process that decoded an upload is gone
 └── RequestRefused    one request is answered with an error in OpenAI's shape
@@ -36,6 +37,18 @@ class OutOfMemory(NodeError):
 
 class ModelFailed(NodeError):
     """In a worker, for a reason that may hold parts of the audio's text: for the log only."""
+
+
+class OptionRefused(NodeError):
+    """Found only once the model looks at it. The message is for the request's sender."""
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message, option)
+        self.message = message
+        self.option = option
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class WorkerEnded(NodeError):

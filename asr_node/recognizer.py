@@ -72,8 +72,8 @@ class Recognizer(Protocol):
     def warm_up(self) -> None: ...
 
     def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> list[Transcript]:
-        """One transcript an utterance, in order, the same as one by one. May raise anything
-        that torch raises."""
+        """One transcript an utterance, in order, the same as one by one. Raises OptionRefused,
+        or anything that torch raises."""
 
 
 class VoiceActivity(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from asr_node.errors import LoadFailed
+from asr_node.errors import LoadFailed, OptionRefused
 from asr_node.recognizer import (
     SAMPLE_RATE,
     Capabilities,
@@ -64,7 +64,12 @@ class WhisperEngine:
             )
         except Exception as error:
             raise LoadFailed(f"faster-whisper cannot load {folders['model']}: {error}") from error
-        return WhisperRecognizer(model, f"cuda:{index}" if kind == "cuda" else kind)
+        recognizer = WhisperRecognizer(model, f"cuda:{index}" if kind == "cuda" else kind)
+        try:
+            recognizer.check_hotwords(self._settings.hotwords)
+        except OptionRefused as error:
+            raise LoadFailed(f"--hotwords: {error}") from error
+        return recognizer
 
     def load_voice_activity(self, folders: Mapping[str, Path]) -> VoiceActivity:
         return load_voice_activity(self._settings, folders)
@@ -86,11 +91,23 @@ class WhisperRecognizer:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
+    def check_hotwords(self, words: Sequence[str]) -> None:
+        """faster-whisper would drop what is too long, in silence. Raises OptionRefused."""
+        most = self._model.max_length // 2 - 1
+        tokens = self._model.hf_tokenizer.encode(" " + _joined(words), add_special_tokens=False).ids
+        if len(tokens) > most:
+            raise OptionRefused(
+                f"The hotwords are {len(tokens)} tokens long, and this model takes {most}. Name "
+                "fewer.",
+                "hotwords",
+            )
+
     def warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE).astype(np.float32)
         self.transcribe([noise], DecodeOptions(AUTO, itn=False, timestamps=True))
 
     def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> list[Transcript]:
+        self.check_hotwords(options.hotwords)
         return [
             self._transcribe_one(samples, options) if samples.size else Transcript("", "")
             for samples in batch
@@ -102,7 +119,7 @@ class WhisperRecognizer:
             language=None if options.language == AUTO else options.language,
             temperature=0.0,
             condition_on_previous_text=False,
-            hotwords=", ".join(options.hotwords) or None,
+            hotwords=_joined(options.hotwords) or None,
             word_timestamps=options.timestamps,
         )
         segments = list(found)
@@ -113,6 +130,10 @@ class WhisperRecognizer:
             for word in segment.words or ()
         )
         return Transcript(raw.strip(), raw, about.language, words)
+
+
+def _joined(hotwords: Sequence[str]) -> str:
+    return ", ".join(hotwords)
 
 
 def _device(asked: str) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from asr_node.errors import LoadFailed, ModelFailed, OutOfMemory, StartRefused
+from asr_node.errors import LoadFailed, ModelFailed, OptionRefused, OutOfMemory, StartRefused
 from asr_node.settings import Settings
 from asr_node.subprocesses.conduct import behave
 from asr_node.worker.frames import receive, send
@@ -46,6 +46,8 @@ def _serve(connection: socket.socket) -> None:
 
 def _portable(error: Exception) -> Exception:
     """The error of a library may not be known, or not be picklable, on the other side."""
+    if isinstance(error, OptionRefused):
+        return OptionRefused(error.message, error.option)
     if isinstance(error, AS_THEY_ARE):
         return type(error)(str(error))
     return ModelFailed(f"{type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asr_node.errors import RequestRefused
+from asr_node.errors import OptionRefused, RequestRefused
 from asr_node.log import event
 from asr_node.operations.metrics import Metrics
 from asr_node.recognizer import Transcript
@@ -63,6 +63,14 @@ class Results:
                 code="inference_failed",
             ),
         )
+
+    def option_refused(self, batch: Sequence[Item], error: OptionRefused) -> None:
+        """To all of them: a batch has the same options."""
+        for item in batch:
+            _refuse(
+                item,
+                RequestRefused(error.message, param=error.option, code="unsupported_parameter"),
+            )
 
     def out_of_memory(self, batch: Sequence[Item], why: str) -> None:
         for item in batch:

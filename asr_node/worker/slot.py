@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import psutil
 
-from asr_node.errors import ModelFailed, NodeError, OutOfMemory, WorkerEnded
+from asr_node.errors import ModelFailed, NodeError, OptionRefused, OutOfMemory, WorkerEnded
 from asr_node.log import event
 from asr_node.recognizer import SAMPLE_RATE, Samples
 from asr_node.scheduler import Item, Operation, Scheduler
@@ -178,6 +178,8 @@ class Slot:
             await self._results.worker_ended(batch, str(error))
         except OutOfMemory as error:
             await self._out_of_memory(running, batch, str(error))
+        except OptionRefused as error:
+            self._results.option_refused(batch, error)
         except ModelFailed as error:
             self._results.failed(batch, str(error))
         except BaseException:

@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 
+from asr_node.errors import OptionRefused
 from asr_node.recognizer import Capabilities
 from tests.asr_node.node_fakes import ENGINE, FakeEngine, encoded, tone
 
@@ -242,6 +243,13 @@ async def test_a_failing_model_is_an_error_and_not_an_end(running) -> None:
     assert answer.headers["x-asr-node"] == "n1"
     running.engine.recognizer.fault = None
     assert (await post(running.client)).status_code == 200
+
+
+async def test_what_the_model_itself_refuses_is_told_by_name(running) -> None:
+    running.engine.recognizer.fault = OptionRefused("300 tokens, of 223", "hotwords")
+    error = refused(await post(running.client), 400, "hotwords")
+    assert error["message"] == "300 tokens, of 223"
+    assert error["code"] == "unsupported_parameter"
 
 
 async def test_the_node_is_alive_while_it_infers(running) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from asr_node.errors import LoadFailed, ModelFailed, WorkerEnded
+from asr_node.errors import LoadFailed, ModelFailed, OptionRefused, WorkerEnded
 from asr_node.recognizer import DecodeOptions
 from asr_node.settings import Settings
 from asr_node.worker.frames import packed, unpacked
@@ -78,6 +78,16 @@ async def test_its_errors_arrive(worker: WorkerProcess, engine: FakeEngine) -> N
     engine.recognizer.fault = ZeroDivisionError("a secret")
     with pytest.raises(ModelFailed, match="ZeroDivisionError: a secret"):
         await worker.call("transcribe", [tone(1.0)], OPTIONS)
+
+
+async def test_what_it_refuses_arrives_with_the_name_of_the_option(
+    worker: WorkerProcess, engine: FakeEngine
+) -> None:
+    await loaded(worker)
+    engine.recognizer.fault = OptionRefused("too many", "hotwords")
+    with pytest.raises(OptionRefused, match=r"^too many$") as refused:
+        await worker.call("transcribe", [tone(1.0)], OPTIONS)
+    assert refused.value.option == "hotwords"
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asr_node.decoding.audio import decode
-from asr_node.errors import LoadFailed, StartRefused
+from asr_node.errors import LoadFailed, OptionRefused, StartRefused
 from asr_node.recognizer import SAMPLE_RATE, DecodeOptions, Recognizer, Samples
 from asr_node.recognizers import check_models, make_engine
 from asr_node.settings import Settings
@@ -94,6 +94,18 @@ def test_hotwords_reach_the_model(recognizer: Recognizer, samples: Samples) -> N
     plain = recognizer.transcribe([samples], PLAIN)[0].text
     hot = DecodeOptions("auto", itn=False, hotwords=("OFFICE", "REPORT", "WEATHER"))
     assert recognizer.transcribe([samples], hot)[0].text != plain
+
+
+def test_more_hotwords_than_the_model_takes_are_refused(
+    recognizer: Recognizer, model: Path, samples: Samples
+) -> None:
+    fit, too_many = (tuple(f"w{i}" for i in range(count)) for count in (70, 200))
+    assert recognizer.transcribe([samples], DecodeOptions("en", itn=False, hotwords=fit))
+    with pytest.raises(OptionRefused, match=r"tokens long, and this model takes 223"):
+        recognizer.transcribe([samples], DecodeOptions("en", itn=False, hotwords=too_many))
+    engine = make_engine(whisper_settings(model, hotwords=too_many))
+    with pytest.raises(LoadFailed, match="--hotwords"):
+        engine.load(engine.resolve(), "cpu")
 
 
 @pytest.mark.parametrize("size", [0, 1, 400])
