@@ -8,9 +8,10 @@ import rules from 'rules.js';
 const KEY = 'routing';
 const STICKY_FORM = /^[0-9a-f]{32}$/;
 const STICKY_SECONDS = 31536000;
+const COOKIE_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 const BATCH_PATH = /^\/v1\/batches\/batch_([a-z0-9][a-z0-9._-]{0,62})_[0-9a-f]{32}(?:\/events)?$/;
 
-function routing() {
+function current() {
     const value = ngx.shared.asr.get(KEY);
     return value === undefined ? asr_routing : JSON.parse(value);
 }
@@ -30,9 +31,9 @@ function known(group) {
 // js_set caches the answer for the life of the request: it is decided once, so that what is
 // logged is what was done, even where the routing changes while the request runs.
 function decide(r) {
-    const now = routing();
+    const now = current();
     const stable = stableGroup(now.stable);
-    const choice = choose(r, now, stable);
+    const choice = choose(r, now);
     const v = r.variables;
     v.asr_pool = choice.pool;
     v.asr_group = choice.pool === 'canary' ? now.canary : stable;
@@ -43,8 +44,17 @@ function decide(r) {
     return stable === '' && choice.pool === 'stable' ? 'none' : choice.pool;
 }
 
-function choose(r, now, stable) {
-    if (!now.canary || !known(now.canary) || now.canary === stable) {
+function hasCanary(now) {
+    return Boolean(now.canary) && known(now.canary) && now.canary !== stableGroup(now.stable);
+}
+
+// Whether there is something to tell people of and to ask them.
+function onTrial(now) {
+    return hasCanary(now) && Boolean(now.trial);
+}
+
+function choose(r, now) {
+    if (!hasCanary(now)) {
         return {pool: 'stable', by: 'stable'};
     }
     const all = now.rules || [];
@@ -62,7 +72,7 @@ function choose(r, now, stable) {
 
 // The text that split_clients hashes. The prefixes keep keys of different kinds apart.
 function stickyKey(r) {
-    const now = routing();
+    const now = current();
     const key = ownKey(r, now.sticky);
     r.variables.asr_key_hash = requests.hmac(asr_secrets.log_salt, key, 'hex').slice(0, 16);
     return now.salt + '|' + key;
@@ -112,7 +122,7 @@ function batchAddress(r) {
 // -- answers ---------------------------------------------------------------------------------
 
 function health(r) {
-    const now = routing();
+    const now = current();
     const stable = stableGroup(now.stable);
     const canary = now.canary && known(now.canary) ? now.canary : null;
     const pools = {stable: pool(stable), canary: pool(canary), backup: pool('backup')};
@@ -134,7 +144,7 @@ function control(r) {
             generation: asr_config.generation,
             groups: Object.keys(asr_config.groups),
             source: held === undefined ? 'file' : 'dictionary',
-            routing: routing(),
+            routing: current(),
         });
         return;
     }
@@ -172,6 +182,17 @@ function wrong(text) {
     if (!Array.isArray(value.rules) || !['key', 'address', 'off'].includes(value.sticky)) {
         return 'rules must be a list, sticky one of key, address, off';
     }
+    return value.trial === null || value.trial === undefined ? null : wrongTrial(value);
+}
+
+function wrongTrial(value) {
+    const trial = value.trial;
+    if (typeof trial.cookie !== 'string' || !COOKIE_NAME.test(trial.cookie)) {
+        return 'trial.cookie must be the name of a cookie';
+    }
+    if (trial.consent_required && value.canary_buckets !== 0) {
+        return 'where consent is required, nobody is sent to the canary at random';
+    }
     return null;
 }
 
@@ -181,4 +202,4 @@ function answer(r, status, value) {
     r.return(status, JSON.stringify(value) + '\n');
 }
 
-export default {decide, stickyKey, batchAddress, health, control};
+export default {decide, stickyKey, batchAddress, health, control, current, onTrial, choose};

@@ -210,6 +210,9 @@ async def test_the_emergency_switch_works_without_a_router_object(bench: Bench) 
         Routing("v1").to_dict() | {"canary_buckets": "1"},
         Routing("v1").to_dict() | {"sticky": "x"},
         Routing("v1").to_dict() | {"canary": 5},
+        Routing("v1").to_dict() | {"trial": {"cookie": "a; Path=/"}},
+        Routing("v1").to_dict()
+        | {"trial": {"cookie": "a", "consent_required": True}, "canary_buckets": 1},
     ],
 )
 async def test_half_a_routing_is_refused(bench: Bench, value: dict[str, object]) -> None:
