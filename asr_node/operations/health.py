@@ -13,11 +13,13 @@ from asr_node.transcriber import Transcriber
 router = APIRouter()
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Alive, also while it loads or drains", tags=["Operations"])
 async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Ready for work (200), or why not (503)", tags=["Operations"])
 async def readyz(request: Request) -> JSONResponse:
     """Degraded is still ready: `degraded` says what is amiss, or null."""

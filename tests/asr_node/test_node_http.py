@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import tempfile
 from collections.abc import Callable
@@ -250,6 +251,15 @@ async def test_what_the_model_itself_refuses_is_told_by_name(running) -> None:
     error = refused(await post(running.client), 400, "hotwords")
     assert error["message"] == "300 tokens, of 223"
     assert error["code"] == "unsupported_parameter"
+
+
+async def test_probes_may_ask_for_the_head_alone(running) -> None:
+    for path, method in itertools.product(("/healthz", "/readyz"), ("GET", "HEAD")):
+        answer = await running.client.request(method, path)
+        assert (answer.status_code, bool(answer.content)) == (200, method == "GET")
+    running.node.drain()
+    answer = await running.client.head("/readyz")
+    assert (answer.status_code, answer.content) == (503, b"")
 
 
 async def test_the_node_is_alive_while_it_infers(running) -> None:
