@@ -90,11 +90,12 @@ def _utterances_missing(gate: ErrorRateGate, compared: Compared, found: Bootstra
     samples, confidence = compared.samples, gate.confidence / 100
     spread = found.error * math.sqrt(samples)
     unseen = compared.unseen * samples / compared.blocks * (1 if found.error else _NONE_SEEN)
-    needed = max(MINIMUM_UTTERANCES, required(gate.bound, spread, confidence, unseen))
-    if needed > samples:
+    equal = max(MINIMUM_UTTERANCES, required(gate.bound, spread, confidence, unseen))
+    margin = max(abs(gate.bound - found.estimate), gate.bound / _HOPELESS)
+    likely = decisive(margin, spread, confidence, unseen)  # if the difference stays what it is
+    if equal > samples:
+        needed = likely if samples < likely < equal else equal
         return f"it takes about {about(needed)} utterances to know"
-    margin = abs(gate.bound - found.estimate)
-    if margin == 0 or decisive(margin, spread, confidence, unseen) > _HOPELESS * samples:
+    if likely > _HOPELESS * samples:
         return "the difference lies at the bound: no number of utterances would tell"
-    enough = max(samples + 1, decisive(margin, spread, confidence, unseen))
-    return f"so near the bound it takes about {about(enough)} utterances to know"
+    return f"so near the bound it takes about {about(max(samples + 1, likely))} utterances to know"
