@@ -161,6 +161,12 @@ def plan(value: Plan) -> str:
             "consent required: only who opts in on the router's page /canary, or whom a rule of "
             "the fleet names, gets the new version; the percentages only size its pool"
         )
+    if value.load_check is not None:
+        check = value.load_check
+        lines.append(
+            f"before any traffic: {check.clips} clips of {check.eval_set}, {check.concurrency} at "
+            f"a time, may take at most {check.max_slowdown:g} times as long as with the old version"
+        )
     who = "goes on by itself" if value.promote == "auto" else "waits for `rollout promote`"
     lines.append(f"after each step it {who}; gate failed: {value.on_fail}; "
                  f"undecided: {value.on_inconclusive}")  # fmt: skip

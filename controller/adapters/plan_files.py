@@ -13,6 +13,7 @@ from controller.core.errors import InvalidConfig, NotFound
 from controller.core.gate import Action, ErrorRateGate, Form, Measure
 from controller.core.names import check_name
 from controller.core.plan import Consent, Freeze, OnFail, OnInconclusive, Plan, Promote, Step
+from controller.core.preflight import LoadCheck
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
@@ -50,6 +51,7 @@ def _plan(path: Path) -> Plan:
         "start_deadline_seconds": root.duration_seconds("start_deadline", 300.0),
         "rollback_window_seconds": root.duration_seconds("rollback_window", 3600.0),
         "eval_sets": _eval_sets(root),
+        "load_check": root.get("preflight", _preflight, None),
         "steps": tuple(_step(item.mapping()) for item in root.items("steps")),
         "freeze": tuple(_freeze(item.mapping()) for item in root.items("freeze")),
         "gates": tuple(_gate(item.mapping()) for item in root.items("gates")),
@@ -69,6 +71,21 @@ def _step(section: Section) -> Step:
     }
     with _located(section):
         return Step(percent, **values)
+
+
+def _preflight(node: Node) -> LoadCheck | None:
+    return node.mapping().get("load", lambda child: _load_check(child.mapping()), None)
+
+
+def _load_check(section: Section) -> LoadCheck:
+    values: dict[str, Any] = {
+        "eval_set": section.get("eval_set", lambda node: node.name("eval set")),
+        "clips": section.integer("clips", 32, minimum=1),
+        "concurrency": section.integer("concurrency", 4, minimum=1),
+        "max_slowdown": section.number("max_slowdown", 1.5),
+    }
+    with _located(section):
+        return LoadCheck(**values)
 
 
 def _freeze(section: Section) -> Freeze:

@@ -21,8 +21,9 @@ class Facts:
     current step takes; `canary_requests` are the random ones that it had in this step, or, where
     the plan requires consent, those of who opted in. Until `frozen_until`, no version gets more
     traffic. `canary_problem` says why the canary will not become ready (crash loop, wrong digest).
-    `verdicts` is None until both versions' transcripts are scored; `evaluation_problem` says why
-    they cannot be."""
+    `preflight_passed`: nothing is left to be shown before the first step; `preflight_problem` says
+    what speaks against it. `verdicts` is None until both versions' transcripts are scored;
+    `evaluation_problem` says why they cannot be."""
 
     now: datetime.datetime
     canary_ready: int
@@ -30,6 +31,8 @@ class Facts:
     observing_since: datetime.datetime | None = None
     canary_problem: str | None = None
     canary_requests: int = 0
+    preflight_problem: str | None = None
+    preflight_passed: bool = True
     frozen_until: datetime.datetime | None = None
     verdicts: tuple[Verdict, ...] | None = None
     evaluation_problem: str | None = None
@@ -54,13 +57,16 @@ def advance(rollout: Rollout, facts: Facts) -> Rollout:
 def _fatal(rollout: Rollout, facts: Facts) -> str | None:
     if facts.canary_problem is not None:
         return f"{rollout.version} cannot serve: {facts.canary_problem}"
+    if rollout.phase is Phase.PREPARING and facts.preflight_problem is not None:
+        return f"{rollout.version} failed its preflight: {facts.preflight_problem}"
     since = max(rollout.phase_since, facts.observing_since or rollout.phase_since)
     waited = (facts.now - since).total_seconds()
     deadline = rollout.plan.start_deadline_seconds
     if rollout.phase is Phase.PREPARING and waited > deadline:
         return (
             f"{rollout.version} was not ready after {deadline:g} s "
-            f"({facts.canary_ready} of {facts.canary_needed} nodes)"
+            f"({facts.canary_ready} of {facts.canary_needed} nodes"
+            f"{'' if facts.preflight_passed else ', its preflight has not ended'})"
         )
     if failed := failed_with(rollout.plan, facts.verdicts or (), "rollback"):
         return f"gate {failed.gate} failed: {failed.reason}"
@@ -74,7 +80,7 @@ def _with_verdicts(rollout: Rollout, facts: Facts) -> Rollout:
 
 
 def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
-    if facts.canary_ready < facts.canary_needed:
+    if facts.canary_ready < facts.canary_needed or not facts.preflight_passed:
         return rollout
     percent = rollout.current_step.percent
     reason = f"{facts.canary_ready} canary nodes are ready: {rollout.plan.share(percent)}"

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from controller.core.errors import InvalidConfig
 from controller.core.gate import ErrorRateGate
 from controller.core.names import check_name, refuse_duplicates
+from controller.core.preflight import LoadCheck
 
 OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
@@ -82,6 +83,7 @@ class Plan:
     eval_sets: tuple[str, ...] = ()
     freeze: tuple[Freeze, ...] = ()
     consent: Consent = "none"
+    load_check: LoadCheck | None = None  # before the first step
 
     def __post_init__(self) -> None:
         check_name(self.name, "plan")

@@ -31,6 +31,7 @@ from controller.engine.jobs import Jobs
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
 from controller.engine.ports import AccessLog, NodeClient, Router, RouterState, Runtime, Store
+from controller.engine.preflight import PreflightKeeper
 from controller.engine.records import Command, Event, Intent, Outcome
 from controller.engine.traffic import Traffic
 
@@ -101,6 +102,9 @@ class Loop:
             self.observer.addresses,
             self.observer.digests,
             ports.eval_set,
+        )
+        self.preflight = PreflightKeeper(
+            self.observer, ports.client, ports.store, self.jobs, ports.eval_set, ports.now
         )
         self.gates = GateKeeper(self.evaluator, self.observer, self.jobs)
         self.traffic = Traffic(self._node_at)
@@ -324,6 +328,8 @@ class Loop:
             canary_needed=needed,
             canary_problem=self.observer.defect(rollout.version)
             or self.keeper.problem(rollout.version),
+            preflight_problem=self.preflight.problem(rollout),
+            preflight_passed=self.preflight.passed(rollout),
             frozen_until=frozen_until(rollout.plan.freeze, now),
             canary_requests=self.traffic.canary_requests(
                 rollout.current_step.percent, opted_in=rollout.plan.asks
@@ -339,6 +345,7 @@ class Loop:
         if router.loaded != wanted.membership:
             self._load_router(wanted.membership, wanted.routing)
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, router.loaded)
+        self.preflight.converge(self.rollout)
         self.gates.converge(self.rollout)
         await self._tell_alarm(wanted.alarm)
 

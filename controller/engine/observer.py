@@ -84,6 +84,12 @@ class Observer:
             if view.ready and view.version == version and not is_backup(view.name) and view.address
         ]
 
+    def idle_addresses(self, version: str) -> list[str]:
+        """The ready nodes of a version, those without traffic first: the backup."""
+        ready = [v for v in self.views().values() if v.ready and v.version == version]
+        ready.sort(key=lambda view: not is_backup(view.name))
+        return [view.address for view in ready if view.address]
+
     def defect(self, version: str) -> str | None:
         """Which node of `version` has other model files or hears wrong, in words."""
         for name, node in self.nodes.items():

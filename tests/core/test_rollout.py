@@ -47,6 +47,23 @@ def test_a_canary_that_cannot_serve_is_rolled_back_with_its_reason() -> None:
     assert "v2-1 ended 3 times" in after.reason
 
 
+def test_a_version_gets_no_traffic_before_its_preflight_has_passed() -> None:
+    after = advance(a_rollout(), facts(preflight_passed=False))
+    assert (after.phase, after.percent) == (Phase.PREPARING, 0)
+
+
+def test_a_version_that_fails_its_preflight_is_rolled_back() -> None:
+    after = advance(a_rollout(), facts(preflight_passed=False, preflight_problem="too slow"))
+    assert after.phase is Phase.ROLLED_BACK
+    assert "failed its preflight: too slow" in after.reason
+
+
+def test_a_preflight_that_does_not_end_ends_the_rollout() -> None:
+    after = advance(a_rollout(), facts(seconds=301, preflight_passed=False))
+    assert after.phase is Phase.ROLLED_BACK
+    assert "preflight has not ended" in after.reason
+
+
 def test_a_step_lasts_until_its_gates_are_measured() -> None:
     assert advance(holding(), facts(seconds=9999)) == holding()
 

@@ -3,6 +3,7 @@ engine's logic only. What crosses a process is tested in tests/end_to_end."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,8 @@ class FakeWorld:
     slow: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=dict)  # that a version takes for a clip
+    asked: list[str] = field(default_factory=list)  # addresses, in order
     digests: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
@@ -130,6 +133,8 @@ class FakeClient:
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
         node = self._node(address)
+        self.world.asked.append(address)
+        await asyncio.sleep(self.world.seconds.get(node.version, 0.0))
         if node.name in self.world.busy:
             raise NodeUnavailable(f"{address}: 429 the queue is full")
         said = self.world.heard.get(node.version, "请拨打一零零八六")
