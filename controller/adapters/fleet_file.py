@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -26,12 +27,13 @@ _MEBIBYTE: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RouterOptions:
-    """Where the router listens, and what it lets through."""
+    """Where the router listens, what it lets through, and whose word on clients it takes."""
 
     host: str = "127.0.0.1"
     port: int = 8080
     max_body_bytes: int = 512 * _MEBIBYTE
     jwt_key_file: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,20 @@ def _router(root: Section, folder: Path) -> tuple[RouterOptions, float]:
         max_body_bytes=section.get("max_body_mib", lambda n: n.integer(1, 1 << 20), 512)
         * _MEBIBYTE,
         jwt_key_file=section.get("jwt_key_file", lambda n: _file(n, folder), None),
+        trusted_proxies=section.get("trusted_proxies", _networks, ()),
     )
     return options, section.get("stream_drain", Node.duration_seconds, 3600.0)
+
+
+def _networks(node: Node) -> tuple[str, ...]:
+    return tuple(_network(item) for item in node.items())
+
+
+def _network(node: Node) -> str:
+    try:
+        return str(ipaddress.ip_network(node.string()))
+    except ValueError as error:
+        raise node.error(f"{error}; expected an address or a range such as 10.0.0.0/8") from error
 
 
 def _limits(section: Section | None) -> Limits:

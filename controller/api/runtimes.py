@@ -99,4 +99,5 @@ def _router_settings(fleet: FleetFile, folder: StateFolder) -> RouterSettings:
         stream_drain_seconds=max(1, round(fleet.config.stream_drain_seconds)),
         max_body_bytes=fleet.router.max_body_bytes,
         jwt_key_file=fleet.router.jwt_key_file,
+        trusted_proxies=fleet.router.trusted_proxies,
     )

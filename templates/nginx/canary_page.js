@@ -163,7 +163,7 @@ function choices(words, standing) {
     const offered = standing === 'joined' ? ['leave', 'forget']
         : standing === 'left' ? ['join', 'forget']
         : standing === 'unasked' ? ['join']
-        : standing === 'drawn' || standing === 'named' ? ['leave', 'join'] : ['join', 'leave'];
+        : standing === 'drawn' || standing === 'named' ? ['leave'] : ['join', 'leave'];
     return offered.map((name, at) => `<button name="trial" value="${name}"`
         + `${at === 0 ? ' class="first"' : ''}>${words[name]}</button>`).join('\n');
 }

@@ -61,6 +61,12 @@ def test_rules_are_read(tmp_path: Path) -> None:
     )
 
 
+def test_a_proxy_is_trusted_by_its_address_or_range(tmp_path: Path) -> None:
+    assert read(tmp_path, SMALL).router.trusted_proxies == ()
+    named = SMALL + "router: {trusted_proxies: [10.0.0.5, 'fd00::/8']}\n"
+    assert read(tmp_path, named).router.trusted_proxies == ("10.0.0.5/32", "fd00::/8")
+
+
 def test_golden_clips_are_heard_only_where_they_are_asked_for(tmp_path: Path) -> None:
     assert read(tmp_path, SMALL).config.golden is None
     asked = SMALL + "probes: {golden: {eval_set: digits, clips: 5, interval: 1m}}\n"
@@ -84,6 +90,7 @@ def test_golden_clips_are_heard_only_where_they_are_asked_for(tmp_path: Path) ->
         ("rules: [{kind: role, role: tester}]", "a role rule needs router.jwt_key_file"),
         ("limits: {memory_mib: 1}", "limits.memory_mib"),
         ("cookie_prefix: 'a;b'", "cookie_prefix"),
+        ("router: {trusted_proxies: [10.0.0.0/8, proxy]}", "router.trusted_proxies.1: .*'proxy'"),
         ("router: {jwt_key_file: nowhere}", "router.jwt_key_file: there is no file"),
     ],
 )
