@@ -75,10 +75,21 @@ async def _refused(request: Request, error: Exception) -> Response:
     return refusal(request.scope, error)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Starlette's own: no such route, wrong method, a broken multipart body."""
     assert isinstance(error, HTTPException)
-    body = error_body(str(error.detail), error.status_code)
+    path = request.url.path
+    match error.status_code:
+        case 404:
+            code = "no_route"
+            message = f"There is nothing at {path}. GET /openapi.json names all there is."
+        case 405:
+            code = "wrong_method"
+            allowed = (error.headers or {}).get("Allow", "another method")
+            message = f"{request.method} is not for {path}; use {allowed}."
+        case _:
+            code, message = None, str(error.detail)
+    body = error_body(message, error.status_code, code=code)
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 

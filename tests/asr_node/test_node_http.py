@@ -217,8 +217,11 @@ async def test_a_charset_that_makes_halves_of_characters_is_no_failure(
 
 
 async def test_unknown_paths_and_methods_answer_in_openais_shape(running) -> None:
-    refused(await running.client.get("/v2/nothing"), 404)
-    refused(await running.client.delete("/healthz"), 405)
+    error = refused(await running.client.get("/v2/nothing"), 404)
+    assert (error["code"], "/v2/nothing" in error["message"]) == ("no_route", True)
+    error = refused(await running.client.get("/v1/audio/transcriptions"), 405)
+    assert error["code"] == "wrong_method"
+    assert error["message"] == "GET is not for /v1/audio/transcriptions; use POST."
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/version", "/v1/models", "/nothing"])
