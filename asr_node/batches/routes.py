@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from asr_node.batches.batches import Batches
 from asr_node.batches.events import END, progress
 from asr_node.batches.form import read_batch_form, understand_batch
 from asr_node.errors import NotReady
+from asr_node.protocols.query import no_names
 
 LISTED: Final = 100
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(no_names)])
 
 
 @router.post("/v1/batches")

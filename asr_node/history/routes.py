@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from asr_node.errors import RequestRefused
 from asr_node.history.export import as_csv, as_json
 from asr_node.history.history import History
+from asr_node.protocols.query import check_names, no_names
 
 LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
@@ -23,7 +23,7 @@ router = APIRouter()
 @router.get("/v1/history")
 async def page(request: Request) -> Response:
     """`next` is what to ask for `after` the next time, also where nothing is new."""
-    _check_names(request, {"after", "limit"})
+    check_names(request, {"after", "limit"})
     after = _number(request, "after", 0, 0, MAX_CURSOR)
     limit = _number(request, "limit", LIMIT, 1, MAX_LIMIT)
     rows = await _history(request).page(after, limit)
@@ -32,7 +32,7 @@ async def page(request: Request) -> Response:
 
 @router.get("/v1/history/export")
 async def export(request: Request) -> Response:
-    _check_names(request, {"format", "after", "bom"})
+    check_names(request, {"format", "after", "bom"})
     history, after = _history(request), _number(request, "after", 0, 0, MAX_CURSOR)
     await history.last_cursor()  # an error can still be an answer now, and not later
     kind = _choice(request, "format", ("json", "csv"))
@@ -47,7 +47,7 @@ async def export(request: Request) -> Response:
     return StreamingResponse(body, media_type=media, headers={"Content-Disposition": name})
 
 
-@router.get("/v1/history/{entry_id}")
+@router.get("/v1/history/{entry_id}", dependencies=[Depends(no_names)])
 async def entry(request: Request, entry_id: str) -> Response:
     row = await _history(request).find(entry_id)
     if row is None:
@@ -60,14 +60,6 @@ async def entry(request: Request, entry_id: str) -> Response:
 def _history(request: Request) -> History:
     history: History = request.app.state.history
     return history
-
-
-def _check_names(request: Request, known: Set[str]) -> None:
-    for name in request.query_params:
-        if name not in known:
-            raise RequestRefused(
-                f"Unknown parameter: {name}.", param=name, code="unknown_parameter"
-            )
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:

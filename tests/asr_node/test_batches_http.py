@@ -239,6 +239,14 @@ async def test_an_unknown_batch_is_not_found(
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "batch_not_found")
 
 
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/batches/x", "/v1/batches/x/events"])
+async def test_a_parameter_that_is_not_known_is_refused_by_name(running, path: str) -> None:
+    answer = await running.client.get(path, params={"limit": "x"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "limit"
+    assert answer.json()["error"]["code"] == "unknown_parameter"
+
+
 async def test_the_newest_batches_are_listed_without_their_files(running) -> None:
     ids = [await accepted(running, CLIP) for _ in range(3)]
     listed = (await running.client.get("/v1/batches")).json()["batches"]
