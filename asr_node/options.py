@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
 def _model(add: Add) -> None:
     add(
         "--model",
+        type=_source,
         required=True,
         metavar="FOLDER_OR_ID",
         help="folder with the model's files, or its id at a hub, which is downloaded once",
@@ -67,11 +68,17 @@ def _model(add: Add) -> None:
     add("--revision", help="revision of a hub id given as --model")
     add(
         "--vad-model",
+        type=_source,
         default="silero-vad",
         metavar="FOLDER_OR_ID",
         help="finds the silences where long recordings are cut",
     )
-    add("--punc-model", metavar="FOLDER_OR_ID", help="adds punctuation to a model without any")
+    add(
+        "--punc-model",
+        type=_source,
+        metavar="FOLDER_OR_ID",
+        help="adds punctuation to a model without any",
+    )
 
 
 def _text(add: Add) -> None:
@@ -282,6 +289,13 @@ def version_of(model: str) -> str:
     """A version's name for a model that was given none: the last part of its folder or id."""
     name = re.sub(r"[^a-z0-9._-]+", "-", Path(model).name.lower()).strip("-._")[:63]
     return name if NAME.fullmatch(name) else "local"
+
+
+def _source(text: str) -> str:
+    """An empty one, of a variable that is not set, would name the working directory."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; give a folder, or an id at a hub")
+    return text
 
 
 def _name(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from asr_node.errors import StartRefused
 from asr_node.recognizer import Engine
+from asr_node.recognizers.devices import check_device
 from asr_node.recognizers.model_folder import (
     check_model_folder,
     check_whisper_folder,
@@ -53,8 +54,12 @@ def _place(engine: str) -> str:
 
 
 def check_models(settings: Settings) -> None:
-    """Everything about models that can be known before the start. Raises StartRefused."""
+    """Everything about models and their device that can be known before the start.
+
+    Raises StartRefused."""
     _place(settings.engine)
+    if settings.engine in MODULES:
+        check_device(settings.device)
     if settings.vad_model in SILERO:
         silero_weights()
     if settings.engine == WHISPER:

@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from asr_node.errors import LoadFailed
+import ctypes
+import sys
+from pathlib import Path
+from typing import Final
+
+from asr_node.errors import LoadFailed, StartRefused
+
+CUDA_DRIVER: Final = "libcuda.so.1"
+ROCM: Final = Path("/dev/kfd")  # AMD's GPUs, which torch calls CUDA, too
+
+
+def check_device(asked: str) -> None:
+    """What can be known without torch, before anything is started. Raises StartRefused."""
+    if asked.startswith("cuda") and sys.platform == "linux" and not _has_gpu_driver():
+        why = f"no GPU driver is here (neither {CUDA_DRIVER} nor {ROCM})"
+    elif asked == "mps" and sys.platform != "darwin":
+        why = "that is a Mac's GPU, and this is no Mac"
+    else:
+        return
+    raise StartRefused(
+        f"--device {asked} cannot be had: {why}; nothing was started. Install the driver (in "
+        "Docker: --gpus all), or give --device cpu."
+    )
+
+
+def _has_gpu_driver() -> bool:
+    try:
+        ctypes.CDLL(CUDA_DRIVER)
+    except OSError:
+        return ROCM.exists()
+    return True
 
 
 def torch_device(asked: str) -> str:

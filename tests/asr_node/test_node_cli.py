@@ -11,6 +11,9 @@ import pytest
 
 from asr_node.cli import bind, read_arguments
 from asr_node.data_dir import held
+from asr_node.errors import StartRefused
+from asr_node.recognizers import check_models
+from asr_node.recognizers.devices import _has_gpu_driver
 
 CONFIG = "model: SenseVoiceSmall\nfrontend: WavFrontend\nfrontend_conf: {fs: 16000}\n"
 
@@ -52,6 +55,27 @@ def test_a_folder_that_would_serve_random_weights_is_refused(model: Path) -> Non
     status, said = asr_node(*usual(model))
     assert status == 1
     assert "model.pt" in said
+
+
+@pytest.mark.parametrize("option", ["--model", "--vad-model", "--punc-model"])
+def test_an_empty_model_is_not_the_working_directory(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        read_arguments(["--model", "m", option, ""])
+    assert refused.value.code == 2
+    assert f"{option}: it is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("device", "missing"), [("cuda:0", "libcuda"), ("mps", "no Mac")])
+@pytest.mark.skipif(
+    sys.platform != "linux" or _has_gpu_driver(), reason="needs a Linux without a GPU"
+)
+def test_a_gpu_that_cannot_be_there_is_refused_before_anything_starts(
+    model: Path, device: str, missing: str
+) -> None:
+    with pytest.raises(StartRefused, match=missing):
+        check_models(read_arguments(list(map(str, usual(model, "--device", device)))))
 
 
 def test_a_broken_vad_model_is_refused_too(model: Path, tmp_path: Path) -> None:
