@@ -90,12 +90,11 @@ def _utterances_missing(gate: ErrorRateGate, compared: Compared, found: Bootstra
     samples, confidence = compared.samples, gate.confidence / 100
     spread = found.error * math.sqrt(samples)
     unseen = compared.unseen * samples / compared.blocks * (1 if found.error else _NONE_SEEN)
-    equal = max(MINIMUM_UTTERANCES, required(gate.bound, spread, confidence, unseen))
-    margin = max(abs(gate.bound - found.estimate), gate.bound / _HOPELESS)
-    likely = decisive(margin, spread, confidence, unseen)  # if the difference stays what it is
-    if equal > samples:
-        needed = likely if samples < likely < equal else equal
-        return f"it takes about {about(needed)} utterances to know"
-    if likely > _HOPELESS * samples:
+    distance = abs(gate.bound - found.estimate)
+    needed = required(max(gate.bound, distance), spread, confidence, unseen)
+    if max(MINIMUM_UTTERANCES, needed) > samples:
+        return f"it takes about {about(max(MINIMUM_UTTERANCES, needed))} utterances to know"
+    enough = decisive(max(distance, gate.bound / _HOPELESS), spread, confidence, unseen)
+    if enough > _HOPELESS * samples:
         return "the difference lies at the bound: no number of utterances would tell"
-    return f"so near the bound it takes about {about(max(samples + 1, likely))} utterances to know"
+    return f"so near the bound it takes about {about(max(samples + 1, enough))} utterances to know"
