@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, get_args
 
-from controller.core.gate import ErrorRateGate, Measure
+from controller.core.gate import ErrorRateGate, Form, Measure
 from controller.core.scoring import (
     Score,
     UtteranceScore,
@@ -66,7 +66,7 @@ def _measured(part: Score) -> dict[str, Any]:
     }
 
 
-def _errors(part: Score, measure: Measure, form: Any) -> dict[str, Any]:
+def _errors(part: Score, measure: Measure, form: Form) -> dict[str, Any]:
     errors = part.errors(measure, form)
     return {
         "rate": errors.rate,
