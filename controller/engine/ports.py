@@ -163,6 +163,15 @@ class Store(Protocol):
 class AccessLog(Protocol):
     """What the router served."""
 
+    @property
+    def position(self) -> str | None:
+        """How far it was read, for `resume`."""
+        ...
+
+    def resume(self, position: str) -> None:
+        """Go on where another reader was; else it begins with what is served from now on."""
+        ...
+
     def read(self) -> list[Served]:
         """Each request once, as far as they were served since the last look. Blocking."""
         ...

@@ -187,6 +187,10 @@ class FakeRouter:
 @dataclass
 class FakeLog:
     world: FakeWorld
+    position: str | None = None
+
+    def resume(self, position: str) -> None:
+        self.position = position
 
     def read(self) -> list[Served]:
         served, self.world.served = self.world.served, []

@@ -118,6 +118,23 @@ class AccessLogReader:
         self._inode: int | None = None
         self._offset = 0
 
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """How far it was read: inode and offset in bytes. None where no log was there yet."""
+        return None if self._inode is None else (self._inode, self._offset)
+
+    def resume(self, position: tuple[int, int]) -> None:
+        """Go on where another reader of this log was."""
+        self._inode, self._offset = position
+
+    def skip(self) -> None:
+        """Leave out what is there already."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return
+        self._inode, self._offset = found.st_ino, found.st_size
+
     def read(self) -> list[Request]:
         """The requests since the last look that were meant for a pool; at most 8 MiB at once,
         so that a long absence is caught up with in several looks."""
@@ -125,16 +142,16 @@ class AccessLogReader:
         return [request for request in requests if request is not None and request.pool]
 
     def _new_lines(self) -> list[str]:
-        lines: list[str] = []
         previous = self._path.with_suffix(".log.1")
         current = _inode(self._path)
-        if self._inode is not None and current != self._inode and _inode(previous) == self._inode:
-            lines += self._take(previous)
+        moved = self._inode is not None and current != self._inode
+        if moved and _inode(previous) == self._inode and (rest := self._take(previous)):
+            return rest  # to its end, and only then the new one
         if current is None:
-            return lines
+            return []
         if current != self._inode:
             self._inode, self._offset = current, 0
-        return lines + self._take(self._path)
+        return self._take(self._path)
 
     def _take(self, path: Path) -> list[str]:
         try:

@@ -13,6 +13,16 @@ class RouterLog:
 
     def __init__(self, path: Path) -> None:
         self._reader = AccessLogReader(path)
+        self._reader.skip()
+
+    @property
+    def position(self) -> str | None:
+        position = self._reader.position
+        return None if position is None else ":".join(map(str, position))
+
+    def resume(self, position: str) -> None:
+        inode, offset = map(int, position.split(":"))
+        self._reader.resume((inode, offset))
 
     def read(self) -> list[Served]:
         return [_served(request) for request in self._reader.read()]

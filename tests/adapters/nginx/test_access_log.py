@@ -11,6 +11,7 @@ from controller.adapters.nginx.access_log import (
     parse_attempts,
     parse_line,
 )
+from controller.adapters.nginx.router_log import RouterLog
 
 LINE = {
     "ts": "1795254943.756", "request_id": "r1", "method": "POST", "path": "/v1/x",
@@ -98,6 +99,31 @@ def test_the_reader_survives_truncation_and_rotation(tmp_path: Path) -> None:
         file.write(lines("4"))
     path.rename(tmp_path / "access.log.1")
     path.write_text(lines("5"))
-    assert read() == ["4", "5"]
+    assert read() + read() == ["4", "5"]
     path.unlink()
     assert read() == []
+
+
+def test_another_reader_goes_on_where_the_first_was(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    first = AccessLogReader(path)
+    path.write_text(json.dumps(LINE | {"request_id": "1"}) + "\n")
+    first.read()
+    assert first.position is not None
+    with path.open("a") as file:
+        file.write(json.dumps(LINE | {"request_id": "2"}) + "\n")
+    path.rename(tmp_path / "access.log.1")
+    path.write_text(json.dumps(LINE | {"request_id": "3"}) + "\n")
+    second = AccessLogReader(path)
+    second.resume(first.position)
+    assert [request.request_id for _ in range(2) for request in second.read()] == ["2", "3"]
+
+
+def test_what_was_served_before_a_controller_began_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text((json.dumps(LINE) + "\n") * 3)
+    log = RouterLog(path)
+    assert log.read() == []
+    with path.open("a") as file:
+        file.write(json.dumps(LINE) + "\n")
+    assert len(log.read()) == 1
