@@ -10,8 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 
@@ -276,6 +278,54 @@ def status(
 def history(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False) -> None:
     """List the rollouts, newest first."""
     _show(Client(state_dir).get("/api/rollouts"), as_json, views.history)
+
+
+@app.command()
+def report(
+    rollout: Annotated[str | None, typer.Argument(help="Its id; the newest without.")] = None,
+    form: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Else by the ending of --output, or markdown."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """All that happened in a rollout, who did it, and on which numbers."""
+    client = Client(state_dir)
+    form = ReportFormat.json if as_json else form or ReportFormat.of(output)
+    rollout = rollout or _newest(client)
+    text = client.text(f"/api/rollouts/{quote(rollout, safe='')}/report", format=form.value)
+    if output is None:
+        print(text)
+        return
+    _write(output, text)
+    print(f"the report of {rollout} is in {output}")
+
+
+class ReportFormat(StrEnum):
+    markdown = "markdown"
+    html = "html"
+    json = "json"
+
+    @classmethod
+    def of(cls, output: Path | None) -> ReportFormat:
+        ending = output.suffix.lower() if output is not None else ""
+        return {".html": cls.html, ".htm": cls.html, ".json": cls.json}.get(ending, cls.markdown)
+
+
+def _newest(client: Client) -> str:
+    rollouts = client.get("/api/rollouts", limit=1)
+    if not rollouts:
+        raise Rejected("no rollout yet: `rollout start VERSION --percent 5` begins one")
+    return str(rollouts[0]["id"])
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Rejected(f"{path} cannot be written: {error.strerror}") from error
 
 
 @app.command()

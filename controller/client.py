@@ -36,16 +36,24 @@ class Client:
     def get(self, path: str, **query: Any) -> Any:
         return self._request("GET", path, params=query)
 
+    def text(self, path: str, **query: Any) -> str:
+        """An answer that is no JSON, such as a report."""
+        response = self._ask("GET", path, params=query)
+        return response.text if response.is_success else str(_result(response))
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._request("POST", path, json={"actor": _user(), **body})
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
+        return _result(self._ask(method, path, **arguments))
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         if self.url is None:
             raise Unreachable(
                 f"there is no controller in {self._state_dir}; `rollout up` starts one"
             )
         try:
-            response = httpx.request(
+            return httpx.request(
                 method,
                 self.url + path,
                 headers=self._headers(),
@@ -58,7 +66,6 @@ class Client:
                 f"the controller at {self.url} does not answer ({error}); the router serves on "
                 f"without it. `rollout up` starts it again, `rollback` works without it"
             ) from error
-        return _result(response)
 
     def _headers(self) -> dict[str, str]:
         try:

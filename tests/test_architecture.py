@@ -22,6 +22,7 @@ ALLOWED = {
         "controller.engine.records",
         "controller.resources",
     },
+    "controller.report": {"controller.core", "controller.engine.records", "controller.views"},
     "controller.api": {"controller"},
     "controller.client": {"controller.adapters.state_folder"},
     "asr_node": set(),

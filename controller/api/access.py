@@ -35,8 +35,9 @@ def access_check(token: str, host: str) -> Callable[[Request, CallNext], Awaitab
                     "(api.token); nothing was changed",
                 )
         response = await call_next(request)
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
+        response.headers.setdefault(
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'",
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

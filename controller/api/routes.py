@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from controller.api.reports import Format, report_response
 from controller.api.service import Service
 from controller.api.status import rollout_summary
 from controller.engine.records import Command, Event
@@ -106,6 +107,20 @@ async def rollouts(
 ) -> list[dict[str, Any]]:
     newest = await asyncio.to_thread(service.store.rollouts, limit)
     return [rollout_summary(rollout) for rollout in newest]
+
+
+@router.get("/api/rollouts/{rollout_id}")
+async def rollout(rollout_id: str, service: Running) -> dict[str, Any]:
+    found = await asyncio.to_thread(service.store.rollout, rollout_id)
+    return rollout_summary(found) | {"report": f"/api/rollouts/{rollout_id}/report"}
+
+
+@router.get("/api/rollouts/{rollout_id}/report")
+async def report(
+    rollout_id: str, service: Running, form: Annotated[Format, Query(alias="format")] = "markdown"
+) -> Response:
+    """Everything that happened, and on which numbers."""
+    return await report_response(service.store, rollout_id, form)
 
 
 @router.post("/api/rollouts", status_code=201)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from controller.core.eval_set import EvalSet
-from controller.core.gate import Measure
+from controller.core.gate import ErrorRateGate, Form, Measure
 from controller.core.rollout import Rollout
-from controller.core.scoring import Score, UtteranceScore
+from controller.core.scoring import Score, UtteranceScore, normalisation
 from controller.engine.records import Evaluation, Event
 
 WORST: Final = 12
@@ -28,30 +28,32 @@ def measured(
     now: datetime.datetime,
 ) -> Event:
     """The event: digests of versions and eval sets, and the worst pairs."""
-    measure = rollout.plan.gates[0].measure if rollout.plan.gates else "cer"
+    gate = rollout.plan.gates[0] if rollout.plan.gates else ErrorRateGate()
     sets = [
         {"name": s.name, "digest": s.digest, "utterances": len(s.utterances)} for s, _ in stable
     ]
     utterances = sum(len(s.utterances) for s, _ in stable)
     data = {
         "step": rollout.step,
-        "measure": measure,
+        "measure": gate.measure,
+        "form": gate.form,
+        "normalisation": normalisation(gate.form).name,
         "stable": _version(rollout.from_version, stable),
         "canary": _version(rollout.version, canary),
         "eval_sets": sets,
-        "worst": worst_pairs(*scores, measure),
+        "worst": worst_pairs(*scores, gate.measure, gate.form),
     }
     message = f"both versions transcribed {utterances:,} utterances of {len(sets)} eval sets"
     return Event("gates.measured", rollout.id, message, "controller", now, data)
 
 
-def worst_pairs(stable: Score, canary: Score, measure: Measure) -> list[dict[str, Any]]:
+def worst_pairs(stable: Score, canary: Score, measure: Measure, form: Form) -> list[dict[str, Any]]:
     """The utterances in which the canary has the most errors more than stable, most first."""
     before = {(u.eval_set, u.key): u for u in stable.utterances}
     pairs = [(before[u.eval_set, u.key], u) for u in canary.utterances]
 
     def more(pair: tuple[UtteranceScore, UtteranceScore]) -> int:
-        return pair[1].errors(measure).total - pair[0].errors(measure).total
+        return pair[1].errors(measure, form).total - pair[0].errors(measure, form).total
 
     worse = sorted((p for p in pairs if more(p) > 0), key=lambda p: (-more(p), p[1].key))
     return [

@@ -1,0 +1,83 @@
+"""Reports and single rollouts over HTTP, from a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from controller.adapters.store import SqlStore
+from controller.api import routes
+from controller.api.access import access_check
+from controller.api.problems import add_problem_handlers
+from controller.cli import ReportFormat
+from controller.report import content_policy
+from tests.report.reports import VERSIONS, promoted_and_rolled_back
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[httpx.AsyncClient]:
+    store = SqlStore.in_folder(tmp_path)
+    record = promoted_and_rolled_back()
+    store.save(record.events, None, record.rollout)
+    for version in VERSIONS.values():
+        store.save_version(version, version.name[1] * 64, record.events[0])
+    app = FastAPI()
+    app.state.service = SimpleNamespace(store=store)
+    app.middleware("http")(access_check("token", "127.0.0.1"))
+    add_problem_handlers(app)
+    app.include_router(routes.router)
+    yield httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1/api/rollouts"
+    )
+    store.close()
+
+
+async def test_a_rollout_is_found_by_its_id_and_names_its_report(client: httpx.AsyncClient) -> None:
+    answer = (await client.get("/v2-20261121-1")).json()
+    assert (answer["version"], answer["phase"]) == ("v2", "rolled_back")
+    assert answer["report"] == "/api/rollouts/v2-20261121-1/report"
+
+
+async def test_the_report_is_markdown_unless_another_format_is_asked_for(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/v2-20261121-1/report")
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert "## Gates at step 1 (5 %)" in answer.text
+
+
+async def test_the_page_comes_with_the_policy_that_lets_its_own_style_work(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/v2-20261121-1/report", params={"format": "html"})
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith(content_policy())
+    assert "v2 was rolled back to v1" in answer.text
+
+
+async def test_the_data_has_versions_with_digests_and_the_verdicts_of_each_step(
+    client: httpx.AsyncClient,
+) -> None:
+    data = (await client.get("/v2-20261121-1/report", params={"format": "json"})).json()
+    assert [version["digest"] for version in data["versions"]] == ["1" * 64, "2" * 64]
+    assert [judgement["step"] for judgement in data["judgements"]] == [1, 2, 2]
+
+
+async def test_an_unknown_rollout_and_format_are_refused_by_name(client: httpx.AsyncClient) -> None:
+    unknown = await client.get("/v9/report")
+    assert (unknown.status_code, unknown.json()["title"]) == (404, "NotFound")
+    assert (await client.get("/v9")).status_code == 404
+    assert (await client.get("/v2-20261121-1/report?format=pdf")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("output", "form"),
+    [(None, "markdown"), ("r.md", "markdown"), ("r.HTML", "html"), ("r.json", "json")],
+)
+def test_the_command_takes_the_format_from_the_file_s_ending(output: str | None, form: str) -> None:
+    assert ReportFormat.of(Path(output) if output else None) == form
