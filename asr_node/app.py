@@ -79,6 +79,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     """Starlette's own: no such route, wrong method, a broken multipart body."""
     assert isinstance(error, HTTPException)
     path = request.url.path
+    code: str | None
     match error.status_code:
         case 404:
             code = "no_route"
