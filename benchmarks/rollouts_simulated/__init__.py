@@ -1,0 +1,1 @@
+"""Thousands of rollouts at once: traffic, the live tests and the peers' checks, in numpy."""

@@ -1,0 +1,174 @@
+"""`controller.core.live.event_test.EventTest` for many rollouts at once.
+
+The same arithmetic and constants, with one difference: the rates of those who might have failed
+are summed once a chunk of requests rather than at each (a test compares the two)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.rollouts_simulated.traffic import CHUNK, Bools, Chunk, Floats, Ints
+from controller.core.live import event_test, hazard
+
+
+@dataclass(slots=True)
+class Decided:
+    """By rollout: after how many requests, of them the canary's, and how many of the canary's
+    were bad by then; -1 requests where it was never decided."""
+
+    requests: Ints
+    canary_requests: Ints
+    bad: Ints
+
+    @classmethod
+    def none(cls, rollouts: int) -> Decided:
+        return cls(*(np.full(rollouts, n, np.int64) for n in (-1, 0, 0)))
+
+
+@dataclass(slots=True)
+class Tests:
+    """`budget`: the chance of a false rollback that this test may have."""
+
+    is_canary: Bools  # by key
+    rollouts: int
+    margin: float
+    expected: float
+    budget: float
+    pass_budget: float = 0.05
+    worse: Decided = field(init=False)
+    within: Decided = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows, keys = self.rollouts, len(self.is_canary)
+        self._extras = np.array([0.0, self.margin, *event_test.EXTRAS])
+        self._events = np.zeros(keys, np.int32)
+        self._place = np.cumsum(self.is_canary) - 1  # of a canary's key in `_credits`
+        self._credits = np.zeros((int(self._place[-1]) + 1, len(self._extras)))
+        self._stable_rates = np.zeros(rows)
+        self._canary_rates = np.zeros((rows, len(self._extras)))
+        self._log = np.zeros((rows, len(self._extras)))
+        self._learned = np.zeros((4, rows))  # requests, events, pairs, event pairs
+        self._stable_keys = np.zeros(rows, np.int64)
+        self._canary_requests = np.zeros(rows, np.int64)
+        self._canary_bad = np.zeros(rows, np.int64)
+        self.worse, self.within = Decided.none(rows), Decided.none(rows)
+        self.most = np.zeros(rows)
+
+    _extras: Floats = field(init=False)
+    _events: NDArray[np.int32] = field(init=False)
+    _place: Ints = field(init=False)
+    _credits: Floats = field(init=False)
+    _stable_rates: Floats = field(init=False)
+    _canary_rates: Floats = field(init=False)
+    _log: Floats = field(init=False)
+    _learned: Floats = field(init=False)
+    _stable_keys: Ints = field(init=False)
+    _canary_requests: Ints = field(init=False)
+    _canary_bad: Ints = field(init=False)
+    most: Floats = field(init=False)
+
+    def observe(self, chunk: Chunk, bad: Bools, made: int) -> None:
+        """`made`: requests of each rollout before this chunk."""
+        shape, size = self._parameters()
+        events = self._events[chunk.key]
+        self._add_rates(chunk, shape, size, events)
+        totals = np.log(self._canary_rates + self._stable_rates[:, None])
+        penalties = totals - totals[:, :1]
+        row, column = np.nonzero(bad)
+        order = np.arange(len(row)) - np.searchsorted(row, row)  # within its rollout
+        for turn in range(int(order.max(initial=-1)) + 1):
+            now = order == turn
+            self._weigh(chunk, row[now], column[now], shape, size, penalties, made)
+        self._learn(chunk, bad, events)
+
+    def _parameters(self) -> tuple[Floats, Floats]:
+        requests, events, pairs, event_pairs = self._learned
+        prior, spread = hazard._PRIOR_REQUESTS, hazard._PRIOR_SPREAD
+        mean = (events + prior * self.expected) / (requests + prior)
+        observed = event_pairs + hazard._PRIOR_PAIRS * (1 + spread)
+        shape = 1 / np.clip(
+            observed / (mean**2 * pairs + hazard._PRIOR_PAIRS) - 1, *hazard._SPREADS
+        )
+        return shape, shape / mean
+
+    def _add_rates(self, chunk: Chunk, shape: Floats, size: Floats, events: Ints) -> None:
+        fade = event_test._FADE**CHUNK
+        equal = (shape[:, None] + events) / (size[:, None] + chunk.before)
+        self._stable_rates *= fade
+        self._stable_rates += np.where(chunk.canary, 0.0, equal).sum(axis=1)
+        row, column = np.nonzero(chunk.canary)
+        rates = self._rates(shape[row], size[row], chunk.before[row, column], events[row, column])
+        self._canary_rates *= fade
+        for i in range(len(self._extras)):
+            self._canary_rates[:, i] += np.bincount(row, rates[:, i], minlength=self.rollouts)
+
+    def _rates(self, shape: Floats, size: Floats, requests: Ints, events: Ints) -> Floats:
+        own = np.maximum(0, events[:, None] - self._extras * requests[:, None])
+        rates = (shape[:, None] + own) / (size + requests)[:, None] + self._extras
+        return np.minimum(hazard.HIGHEST_RATE, rates)
+
+    def _weigh(
+        self,
+        chunk: Chunk,
+        row: Ints,
+        column: Ints,
+        shape: Floats,
+        size: Floats,
+        penalties: Floats,
+        made: int,
+    ) -> None:
+        """At most one bad request of each rollout."""
+        key = chunk.key[row, column]
+        gains = -penalties[row]
+        mine = np.nonzero(chunk.canary[row, column])[0]
+        if len(mine):
+            r, k, c = row[mine], key[mine], column[mine]
+            earlier = (chunk.key[r] == k[:, None]) & (np.arange(CHUNK) < c[:, None])
+            requests = chunk.before[r, c] + earlier.sum(axis=1)
+            rates = np.log(self._rates(shape[r], size[r], requests, self._events[k]))
+            gains[mine] += rates - rates[:, :1]
+            gains[mine] = self._within_credit(r, k, gains[mine])
+            self._canary_bad[r] += 1
+        self._log[row] += gains
+        self._events[key] += 1
+        self._decide(chunk, row, column, made)
+
+    def _within_credit(self, row: Ints, key: Ints, gains: Floats) -> Floats:
+        most = np.log(np.maximum(event_test._KEYS_PER_ODD_ONE, self._stable_keys[row] + 1))
+        place = self._place[key]
+        left = most[:, None] - self._credits[place]
+        counted = np.where(left > 0, np.minimum(gains, left), 0.0)
+        self._credits[place] += counted
+        counted[:, 1] = gains[:, 1]
+        return counted
+
+    def _decide(self, chunk: Chunk, row: Ints, column: Ints, made: int) -> None:
+        extras = self._log[row, 2:]
+        most = extras.max(axis=1)
+        worse = most + np.log(np.exp(extras - most[:, None]).mean(axis=1))
+        self.most[row] = np.maximum(self.most[row], worse)
+        for decided, evidence, budget in (
+            (self.worse, worse, self.budget),
+            (self.within, -self._log[row, 1], self.pass_budget),
+        ):
+            hit = (evidence >= np.log(1 / budget)) & (decided.requests[row] < 0)
+            r, c = row[hit], column[hit]
+            until = np.arange(CHUNK) <= c[:, None]
+            decided.requests[r] = made + c + 1
+            decided.canary_requests[r] = self._canary_requests[r] + (chunk.canary[r] & until).sum(
+                axis=1
+            )
+            decided.bad[r] = self._canary_bad[r]
+
+    def _learn(self, chunk: Chunk, bad: Bools, events: Ints) -> None:
+        stable = ~chunk.canary
+        young = stable & (chunk.before < hazard._REQUESTS_FOR_SPREAD)
+        self._learned[0] += stable.sum(axis=1)
+        self._learned[1] += (stable & bad).sum(axis=1)
+        self._learned[2] += np.where(young, 2 * chunk.before, 0).sum(axis=1)
+        self._learned[3] += np.where(young & bad, 2 * events, 0).sum(axis=1)
+        self._stable_keys += (stable & (chunk.before == 0)).sum(axis=1)
+        self._canary_requests += chunk.canary.sum(axis=1)

@@ -1,0 +1,137 @@
+"""Are the canary's requests bad more often? A test that may be read after every request.
+
+Each bad request is a draw: whose was it? If the versions are equal, each request made around then
+is as likely as its key's past says (`hazard`), and what follows for the canary's share is exact,
+however often everything fails together. So the product of
+
+    rate of the one that failed, if worse / all rates around then, if worse
+    ---------------------------------------------------------------------
+    rate of the one that failed, if equal / all rates around then, if equal
+
+is a martingale that starts at 1: it ever exceeds 1/a with probability at most a (Ville 1939).
+That is the anytime-valid logrank test (ter Schure, Pérez-Ortiz, Ly & Grünwald 2020) for events
+that recur (Prentice, Williams & Peterson 1981), of a mixture over how much worse (Robbins 1970).
+
+Two tests, two budgets: `worse` rejects "not worse than stable", `within` rejects "worse by
+`margin` or more". The rates of keys are a model; simulation shows that other shapes do no harm
+(benchmarks/verdict.py). One key among n is the oddest with probability 1/n, whatever the shape:
+so no single key's evidence counts for more than that."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from controller.core.live.hazard import Frailty, rate
+from controller.core.live.pool_counts import PoolCounts
+
+# How much worse a canary may be, as ratios added to each key's own rate; equally likely.
+EXTRAS: Final = (0.004, 0.01, 0.025, 0.05, 0.12, 0.4)
+_HORIZON_REQUESTS: Final = 1000  # "around then": older requests fade from the rates
+_FADE: Final = 1 - 1 / _HORIZON_REQUESTS
+# At most one key in so many is taken to be broken in a way that no key of stable is.
+_KEYS_PER_ODD_ONE: Final = 2000
+MOST_KEYS: Final = 100_000  # further ones are not counted: memory stays bounded
+
+
+class EventTest:
+    """`margin`: the rise (a ratio) that a promoted version may have. `expected`: stable's rate
+    before anything is known. Feed it in order; it holds a few numbers a key."""
+
+    def __init__(self, margin: float, expected: float = 0.01) -> None:
+        self.margin = margin
+        self.frailty = Frailty(expected)
+        self.stable = PoolCounts()
+        self.canary = PoolCounts()
+        # Hypotheses: equal, worse by the margin, then worse by each of EXTRAS.
+        self._extras = (0.0, margin, *EXTRAS)
+        self._log_likelihoods = [0.0] * len(self._extras)
+        self._stable_rates = 0.0
+        self._canary_rates = [0.0] * len(self._extras)
+        self._credits: dict[str, list[float]] = {}
+        self.worse = 0.0  # the most that the log of the evidence has reached
+        self.within = 0.0
+
+    def observe(self, canary: bool, key: str, event: bool) -> None:
+        """One request of a key; `event`: it was bad."""
+        pool = self.canary if canary else self.stable
+        found = pool.of(key, MOST_KEYS)
+        if found is None:
+            return
+        requests, events = found
+        shape, size = self.frailty.parameters()
+        mine = self._extras if canary else (0.0,)
+        rates = [rate(shape, size, requests, events, extra) for extra in mine]
+        self._add_to_rates(canary, rates)
+        if event:
+            self._weigh(canary, key, rates)
+        if not canary:
+            self.frailty.learn(requests, events, event)
+        pool.count(key, event)
+
+    def _add_to_rates(self, canary: bool, rates: list[float]) -> None:
+        self._stable_rates *= _FADE
+        self._canary_rates = [total * _FADE for total in self._canary_rates]
+        if canary:
+            self._canary_rates = [t + r for t, r in zip(self._canary_rates, rates, strict=True)]
+        else:
+            self._stable_rates += rates[0]
+
+    def _weigh(self, canary: bool, key: str, rates: list[float]) -> None:
+        """The log likelihood, under each hypothesis, of its having been this request."""
+        everyone = [math.log(total + self._stable_rates) for total in self._canary_rates]
+        mine = [math.log(r) for r in rates] if canary else [0.0] * len(everyone)
+        gains = [m - mine[0] - (e - everyone[0]) for m, e in zip(mine, everyone, strict=True)]
+        if canary:
+            gains = self._within_credit(key, gains)
+        for i, gain in enumerate(gains):
+            self._log_likelihoods[i] += gain
+        _, margin, *extras = self._log_likelihoods
+        self.worse = max(self.worse, _log_mean_exp(extras))
+        self.within = max(self.within, -margin)
+
+    def _within_credit(self, key: str, gains: list[float]) -> list[float]:
+        """Of a key's gains, what its credit allows; a key whose credit is used up is passed
+        over. The margin's count in full, because they speak against passing."""
+        most = math.log(max(_KEYS_PER_ODD_ONE, self.stable.keys + 1))
+        used = self._credits.setdefault(key, [0.0] * len(gains))
+        counted = [
+            min(g, max(0.0, most - u)) if u < most else 0.0
+            for g, u in zip(gains, used, strict=True)
+        ]
+        self._credits[key] = [u + c for u, c in zip(used, counted, strict=True)]
+        counted[1] = gains[1]
+        return counted
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that was learned: a controller that starts again goes on from here."""
+        return {
+            "margin": self.margin,
+            "frailty": self.frailty.to_json(),
+            "stable": self.stable.to_json(),
+            "canary": self.canary.to_json(),
+            "log_likelihoods": self._log_likelihoods,
+            "stable_rates": self._stable_rates,
+            "canary_rates": self._canary_rates,
+            "credits": self._credits,
+            "worse": self.worse,
+            "within": self.within,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> EventTest:
+        test = cls(value["margin"])
+        test.frailty = Frailty(**value["frailty"])
+        test.stable = PoolCounts.from_json(value["stable"])
+        test.canary = PoolCounts.from_json(value["canary"])
+        test._log_likelihoods = list(value["log_likelihoods"])
+        test._stable_rates = value["stable_rates"]
+        test._canary_rates = list(value["canary_rates"])
+        test._credits = {key: list(credit) for key, credit in value["credits"].items()}
+        test.worse, test.within = value["worse"], value["within"]
+        return test
+
+
+def _log_mean_exp(values: list[float]) -> float:
+    most = max(values)
+    return most + math.log(sum(math.exp(v - most) for v in values) / len(values))

@@ -1,0 +1,107 @@
+"""All live evidence of one rollout: takes observations as they come, gives verdicts at any time.
+
+Of each request a few numbers change, so a look each second is cheap at any traffic; what is kept
+grows with the sticky keys, not with the requests. A rollout's evidence outlives the controller as
+JSON: to begin anew would give an unlucky canary a second chance, and a good one a second risk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from controller.core.live.event_test import EventTest
+from controller.core.live.gate import Kind, LiveGate, LiveVerdict
+from controller.core.live.judge import judge_degraded, judge_events, judge_memory
+from controller.core.live.memory import MemoryTrend
+from controller.core.live.observation import NodeSample, Observation
+from controller.core.live.slowness import Slowness
+
+_EXPECTED: Final = {Kind.LATENCY: 0.05, Kind.REAL_TIME_FACTOR: 0.05}
+_NODES: Final = frozenset({Kind.MEMORY, Kind.DEGRADED})
+
+
+class LiveEvidence:
+    """Mutable: `observe` and `observe_nodes` add to it, in the order of time."""
+
+    def __init__(self, gates: Sequence[LiveGate]) -> None:
+        self.gates = tuple(gates)
+        self._tests = {
+            gate.name: EventTest(gate.margin_points / 100, _EXPECTED.get(gate.kind, 0.01))
+            for gate in gates
+            if gate.kind not in _NODES
+        }
+        self._slowness = {
+            gate.name: Slowness(gate.kind is Kind.REAL_TIME_FACTOR)
+            for gate in gates
+            if gate.kind in _EXPECTED
+        }
+        self._memory: dict[str, MemoryTrend] = {}
+        self._degraded: dict[str, int] = {}
+        self._looks = 0
+
+    def observe(self, observations: Iterable[Observation]) -> None:
+        for observation in observations:
+            for gate in self.gates:
+                event = self._event(gate, observation)
+                if event is not None:
+                    self._tests[gate.name].observe(observation.canary, observation.key, event)
+
+    def _event(self, gate: LiveGate, seen: Observation) -> bool | None:
+        """Whether the request is a bad one to the gate; None where it does not tell."""
+        if gate.kind is Kind.SUCCESS:
+            return not seen.ok
+        if gate.kind in _NODES or not seen.ok:
+            return None
+        if gate.kind is Kind.EMPTY:
+            return seen.empty
+        if not seen.audio_seconds:
+            return None
+        slowness = self._slowness[gate.name]
+        return slowness.observe(seen.canary, seen.seconds, seen.audio_seconds)
+
+    def observe_nodes(self, samples: Iterable[NodeSample]) -> None:
+        """One look at the nodes; those of stable are passed over."""
+        canary = [sample for sample in samples if sample.canary]
+        self._looks += bool(canary)
+        self._degraded = {
+            s.node: self._degraded.get(s.node, 0) + 1 if s.degraded else 0 for s in canary
+        }
+        for sample in canary:
+            if sample.memory_bytes is not None and sample.memory_limit_bytes:
+                trend = self._memory.setdefault(sample.node, MemoryTrend())
+                trend.observe(sample.at, sample.memory_bytes, sample.memory_limit_bytes)
+
+    def verdicts(self) -> tuple[LiveVerdict, ...]:
+        """One for each gate, in their order."""
+        return tuple(self._verdict(gate) for gate in self.gates)
+
+    def _verdict(self, gate: LiveGate) -> LiveVerdict:
+        if gate.kind is Kind.MEMORY:
+            return judge_memory(gate, self._memory)
+        if gate.kind is Kind.DEGRADED:
+            return judge_degraded(gate, self._degraded, self._looks)
+        return judge_events(gate, self._tests[gate.name])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tests": {name: test.to_json() for name, test in self._tests.items()},
+            "slowness": {name: s.to_json() for name, s in self._slowness.items()},
+            "memory": {node: trend.to_json() for node, trend in self._memory.items()},
+            "degraded": self._degraded,
+            "looks": self._looks,
+        }
+
+    @classmethod
+    def from_json(cls, gates: Sequence[LiveGate], value: dict[str, Any]) -> LiveEvidence:
+        """Gates that the value does not know begin with nothing."""
+        evidence = cls(gates)
+        for name in evidence._tests.keys() & value["tests"].keys():
+            evidence._tests[name] = EventTest.from_json(value["tests"][name])
+        for name in evidence._slowness.keys() & value["slowness"].keys():
+            evidence._slowness[name] = Slowness.from_json(value["slowness"][name])
+        evidence._memory = {
+            node: MemoryTrend.from_json(trend) for node, trend in value["memory"].items()
+        }
+        evidence._degraded = dict(value["degraded"])
+        evidence._looks = value["looks"]
+        return evidence

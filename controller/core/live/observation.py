@@ -1,0 +1,35 @@
+"""What live traffic and nodes tell, one request or one look at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One answered request of random traffic (opted-in requests are nobody's evidence).
+
+    `ok`: every attempt of the pool it was sent to first succeeded, so a failure that stable
+    rescued counts against the canary. `seconds`: how long that pool took. `audio_seconds`: the
+    recording's length, None where unknown. `empty`: the text was empty. `at`: Unix time."""
+
+    canary: bool
+    key: str
+    ok: bool
+    empty: bool
+    seconds: float
+    audio_seconds: float | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSample:
+    """One look at a node; `memory_bytes` of the GPU it holds, of `memory_limit_bytes`: None
+    where it has none."""
+
+    canary: bool
+    node: str
+    at: float
+    degraded: bool = False
+    memory_bytes: float | None = None
+    memory_limit_bytes: float | None = None
