@@ -238,7 +238,7 @@ _FLEET_WORDS: Final[Mapping[Language, Mapping[str, _Words]]] = {
     },
     "zh": {
         "fleet.alarm": ("告警：{message}", "请查看：`rollout status` 列出是哪些节点。"),
-        "fleet.recovered": ("已恢复：{message}", "不用做什么。"),
+        "fleet.recovered": ("已恢复：各个池都正常", "不用做什么。"),
     },
 }
 

@@ -94,7 +94,7 @@ def test_an_alarm_its_end_and_a_drill_are_told() -> None:
 
     alarm = notice(event("fleet.alarm"), "en")
     assert (alarm.topic, alarm.urgent) == (Topic.FAILOVER, True)
-    assert notice(event("fleet.recovered"), "zh").title == "已恢复：no node is ready"
+    assert notice(event("fleet.recovered"), "zh").title == "已恢复：各个池都正常"
     assert notice(event("drill.finished"), "en").topic is Topic.DRILL
 
 

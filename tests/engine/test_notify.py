@@ -14,8 +14,10 @@ import pytest
 from controller.adapters.store import SqlStore
 from controller.core.errors import NotificationFailed
 from controller.core.notification import Target, Topic
+from controller.core.rollout import Phase
 from controller.engine.notify import Notifier
 from controller.engine.records import Event
+from tests.engine.conftest import Driver
 from tests.engine.fakes import NOON, Clock
 
 FILE = Target(file=Path("/secrets/dingtalk.url"))
@@ -206,3 +208,19 @@ async def test_a_test_message_tells_which_targets_take_it(
         ("$SLACK_URL", "no answer in time"),
     ]
     assert messenger.titles(FILE) == ["[asr] Test message"]
+
+
+async def test_a_rollout_goes_its_way_while_no_target_answers(
+    driver: Driver, store: SqlStore, messenger: FakeMessenger, a_notifier: NewNotifier
+) -> None:
+    notifier = a_notifier(FILE)
+    await settle(notifier)
+    messenger.hangs.add(FILE.name)
+    await driver.start()
+    while not messenger.attempts:
+        await notifier.round()
+        await asyncio.sleep(0.01)
+    await driver.until(lambda loop: loop.rollout.phase is Phase.WAITING)
+    assert notifier._jobs.runs(FILE.name)  # it hangs still
+    assert (await driver.command("rollback")).refusal is None
+    assert driver.loop.rollout.phase is Phase.ROLLED_BACK
