@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -146,6 +147,8 @@ def serve(node: Node, listening: socket.socket) -> int:
     """Blocks until the node has left. Returns the exit status."""
     server = NodeServer(node)
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # modules stay: walking them all would stop the event loop for tens of ms
     server.run(sockets=[listening])
     event("node.stopped", in_flight=node.in_flight, status=server.exit_status)
     return server.exit_status
