@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,9 +26,8 @@ from controller.api.runtimes import RuntimeParts, choose_runtime
 from controller.api.status import status
 from controller.core.errors import NotFound, Refused
 from controller.core.eval_set import EvalSet
-from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan
-from controller.core.verdict import check_size
+from controller.core.verdict import check_eval_sets
 from controller.core.version import Version
 from controller.engine.loop import Loop, Ports
 from controller.engine.notify import Notifier
@@ -88,14 +86,14 @@ class Service:
         if percent is not None:
             plan = plan.starting_at(percent)
         try:
-            eval_sets = {name: self.eval_set(name) for name in plan.eval_sets}
+            eval_sets = [self.eval_set(name) for name in plan.eval_sets]
         except NotFound as error:
             raise NotFound(
                 f"{error}; nothing was started. Plan {plan.name} needs it: name the folder with "
                 f"`eval_sets:` in fleet.yaml, or take a --plan of your own"
             ) from error
         for gate in plan.gates:
-            _check_size(gate, eval_sets)
+            check_eval_sets(gate, eval_sets)
         dumped: dict[str, Any] = _PLAN.dump_python(plan, mode="json")
         return dumped
 
@@ -135,13 +133,6 @@ class Service:
         await self.parts.tear_down()
         await self.client.close()
         await asyncio.to_thread(self.store.close)
-
-
-def _check_size(gate: ErrorRateGate, eval_sets: Mapping[str, EvalSet]) -> None:
-    """Refuse a gate that its eval sets, or its slices of them, are too small for."""
-    mine = [eval_sets[name] for name in gate.eval_sets or eval_sets]
-    tags = Counter(tag for s in mine for u in s.utterances for tag in u.slices)
-    check_size(gate, {s.name: len(s.utterances) for s in mine}, tags)
 
 
 def build_service(settings: Settings, stop: Callable[[], None]) -> Service:

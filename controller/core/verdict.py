@@ -23,6 +23,7 @@ from controller.core.comparison.pairs import Compared, Pair, compare, pairs_of
 from controller.core.comparison.sample_size import (
     MINIMUM_BLOCKS,
     MINIMUM_UTTERANCES,
+    check_eval_sets,
     check_size,
     required_utterances,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "MINIMUM_UTTERANCES",
     "Outcome",
     "Verdict",
+    "check_eval_sets",
     "check_size",
     "judge",
     "required_utterances",
@@ -58,7 +60,8 @@ class Verdict:
     holds; one-sided), `p_within_holm` (adjusted for the gate's parts: it decides a fail),
     `p_beyond` (the bound is exceeded: it decides a pass), `p_alike` (no difference; two-sided, from
     `segments` of the matched-pairs segment test). None where there is nothing to tell, and in
-    verdicts of earlier versions of this program."""
+    verdicts of earlier versions of this program. Live verdicts, of traffic and nodes
+    (`core.live`), have `keys`, the canary's sticky keys (of nodes: nodes), and none of these."""
 
     gate: str
     verdict: Outcome
@@ -79,6 +82,12 @@ class Verdict:
     p_beyond: float | None = None
     p_alike: float | None = None
     segments: int | None = None
+    keys: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is of live traffic or nodes, not of an eval set."""
+        return self.keys is not None
 
 
 def judge(gate: ErrorRateGate, stable: Score, canary: Score) -> tuple[Verdict, ...]:

@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 from controller.adapters.eval_sets import read_eval_set
 from controller.adapters.plan_files import load_plan
 from controller.core.errors import Refused
+from controller.core.eval_set import EvalSet, Utterance
 from controller.core.gate import ErrorRateGate
 from controller.core.scoring import Score, UtteranceScore, combined, score
-from controller.core.verdict import Outcome, Verdict, check_size, judge
+from controller.core.verdict import Outcome, Verdict, check_eval_sets, check_size, judge
 
 ROOT = Path(__file__).parents[2]
 TRANSCRIPTS = Path(__file__).parent / "data" / "demo-transcripts.jsonl"
@@ -130,6 +131,24 @@ def test_a_slice_that_no_recording_has_is_refused_with_those_that_there_are() ->
 def test_a_slice_that_is_too_small_is_refused() -> None:
     with pytest.raises(Refused, match="slice noise has 50 utterances, too few"):
         check_size(ErrorRateGate(slices=("noise",)), {"calls": 500}, {"noise": 50})
+
+
+def an_eval_set(size: int, speakers: int, tags: tuple[str, ...] = ()) -> EvalSet:
+    utterances = (
+        Utterance(f"u{i}", "a.wav", "一", tags, speaker=f"s{i % speakers}") for i in range(size)
+    )
+    return EvalSet("calls", tuple(utterances), "d" * 64)
+
+
+def test_many_recordings_of_a_few_speakers_are_refused_before_the_start() -> None:
+    with pytest.raises(Refused, match="500 utterances of only 9 speakers or recordings"):
+        check_eval_sets(ErrorRateGate(), [an_eval_set(500, speakers=9)])
+    check_eval_sets(ErrorRateGate(), [an_eval_set(500, speakers=10)])
+
+
+def test_a_gate_asks_nothing_of_eval_sets_that_are_not_its_own() -> None:
+    other = EvalSet("other", an_eval_set(5, speakers=5).utterances, "e" * 64)
+    check_eval_sets(ErrorRateGate(eval_sets=("calls",)), [an_eval_set(500, speakers=50), other])
 
 
 def demo_scores() -> dict[str, Score]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from controller.core.comparison.student import NORMAL
 from controller.core.errors import Refused
+from controller.core.eval_set import EvalSet, Utterance
 from controller.core.gate import ErrorRateGate
 from controller.core.scoring import numbers_unavailable
 
@@ -51,28 +53,57 @@ def required_utterances(
     return required(bound_points, spread_points, confidence)
 
 
+def check_eval_sets(gate: ErrorRateGate, eval_sets: Sequence[EvalSet]) -> None:
+    """Refuse a gate that even an equally good version could hardly pass on these sets.
+
+    Raises Refused with what it would take."""
+    mine = [s for s in eval_sets if not gate.eval_sets or s.name in gate.eval_sets]
+    utterances = [u for s in mine for u in s.utterances]
+    tags = Counter(tag for u in utterances for tag in u.slices)
+    check_size(gate, {s.name: len(s.utterances) for s in mine}, tags)
+    for s in mine:
+        _check_speakers(f"eval set {s.name}", s.utterances)
+    for tag in gate.slices:
+        _check_speakers(f"slice {tag}", [u for u in utterances if tag in u.slices])
+
+
+def _check_speakers(title: str, utterances: Sequence[Utterance]) -> None:
+    found = len({u.block for u in utterances})
+    if found < MINIMUM_BLOCKS:
+        raise Refused(
+            f"{title} has {len(utterances):,} utterances of only {found} speakers or recordings, "
+            f"as its manifest names them: it takes at least {MINIMUM_BLOCKS}; nothing was started. "
+            f"Add other voices"
+        )
+
+
 def check_size(
     gate: ErrorRateGate, sizes: Mapping[str, int], tags: Mapping[str, int] | None = None
 ) -> None:
-    """Refuse a gate that even an equally good version could hardly pass.
+    """Refuse a gate by the numbers of utterances alone.
 
     `sizes`: utterances by eval set; `tags`: by tag, over the gate's eval sets; None where they are
     not known. A relative bound is held to the minimum only: what it is in points, stable's rate
     decides, which is not known yet. Raises Refused with the number it would take."""
     if gate.form == "numbers" and (missing := numbers_unavailable()):
-        raise Refused(f"gate {gate.name}: form numbers cannot be had: {missing}; nothing started")
+        raise Refused(
+            f"gate {gate.name}: numbers cannot be compared by value: {missing}; nothing was started"
+        )
     for name in gate.eval_sets or sizes:
         if name not in sizes:
             raise Refused(f"gate {gate.name}: no eval set {name!r}; nothing was started")
         _check_part(gate, f"eval set {name}", name, sizes[name])
     for tag in gate.slices if tags is not None else ():
-        if tag not in (tags or {}):
-            known = ", ".join(sorted(tags or {})) or "none"
-            raise Refused(
-                f"gate {gate.name}: no recording has the tag {tag!r} (there is: {known}); nothing "
-                f"was started"
-            )
-        _check_part(gate, f"slice {tag}", f"slice {tag}", (tags or {})[tag])
+        _check_slice(gate, tag, tags or {})
+
+
+def _check_slice(gate: ErrorRateGate, tag: str, tags: Mapping[str, int]) -> None:
+    if tag not in tags:
+        raise Refused(
+            f"gate {gate.name}: no recording has the tag {tag!r} (there is: "
+            f"{', '.join(sorted(tags)) or 'none'}); nothing was started"
+        )
+    _check_part(gate, f"slice {tag}", f"slice {tag}", tags[tag])
 
 
 def _check_part(gate: ErrorRateGate, title: str, name: str, size: int) -> None:
