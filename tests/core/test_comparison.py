@@ -124,10 +124,10 @@ def test_segments_that_do_not_vary_are_no_evidence() -> None:
 
 
 def test_substitutions_are_dearer_than_other_edits_as_in_sclite() -> None:
-    """`abc` as `cab`: two edits of 3 rather than three substitutions of 4."""
-    aligned = align_as_sclite("abc", "cab")
-    assert aligned.inserted == (1, 0, 0, 0)
-    assert aligned.wrong == (False, False, True)
+    """`ab` as `bc`: a deletion and an insertion of 3 rather than two substitutions of 4."""
+    aligned = align_as_sclite("ab", "bc")
+    assert aligned.wrong == (True, False)
+    assert aligned.inserted == (0, 0, 1)
 
 
 @given(TEXT, TEXT)
