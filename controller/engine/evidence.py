@@ -32,7 +32,7 @@ def measured(
     sets = [
         {"name": s.name, "digest": s.digest, "utterances": len(s.utterances)} for s, _ in stable
     ]
-    utterances = sum(len(s.utterances) for s, _ in stable)
+    of = ", ".join(f"{len(s.utterances):,} utterances of {s.name}" for s, _ in stable)
     data = {
         "step": rollout.step,
         "measure": gate.measure,
@@ -43,7 +43,7 @@ def measured(
         "eval_sets": sets,
         "worst": worst_pairs(*scores, gate.measure, gate.form),
     }
-    message = f"both versions transcribed {utterances:,} utterances of {len(sets)} eval sets"
+    message = f"gates measured on both versions' transcripts of {of}"
     return Event("gates.measured", rollout.id, message, "controller", now, data)
 
 

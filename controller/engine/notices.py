@@ -218,17 +218,22 @@ _VERDICT_WORDS: Final[Mapping[Language, _Words]] = {
 def _gate(verdict: Mapping[str, Any], language: Language) -> str:
     """A line of numbers; what the verdict says in words stands in the report."""
     said = _OUTCOMES[language].get(verdict["verdict"], verdict["verdict"])
+    line = _GATE_LINES[language]
     gate = verdict.get("gate", "?")
     try:
         low, high = (100 * float(end) for end in verdict["interval"])
         before, after = 100 * float(verdict["stable"]), 100 * float(verdict["canary"])
         difference = 100 * float(verdict["difference"])
     except (KeyError, TypeError, ValueError):  # a gate that was not measured as a rate
-        return f"{gate}: {said}. {verdict.get('reason', '')}"
-    return (
-        f"{gate}: {said}. {before:.2f} % → {after:.2f} %, Δ {difference:+.2f} "
-        f"[{low:+.2f}, {high:+.2f}], n={verdict.get('samples', '?')}"
+        return line.format(gate=gate, said=said, numbers=verdict.get("reason", ""))
+    numbers = (
+        f"{before:.2f} % → {after:.2f} %, Δ {difference:+.2f} [{low:+.2f}, {high:+.2f}], "
+        f"n={verdict.get('samples', '?')}"
     )
+    return line.format(gate=gate, said=said, numbers=numbers)
+
+
+_GATE_LINES: Final = {"en": "{gate}: {said}. {numbers}", "zh": "{gate}：{said}。{numbers}"}
 
 
 _FLEET_WORDS: Final[Mapping[Language, Mapping[str, _Words]]] = {

@@ -70,7 +70,7 @@ def test_who_must_decide_reads_how() -> None:
         (
             "zh",
             "v2 的门禁：0 项通过，1 项没过，0 项说不准",
-            "error-rate digits: 没过. 2.00 % → 1.00 %, Δ -1.00 [-2.00, +0.00], n=200",
+            "error-rate digits：没过。2.00 % → 1.00 %, Δ -1.00 [-2.00, +0.00], n=200",
         ),
     ],
 )
