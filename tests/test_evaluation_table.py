@@ -58,7 +58,7 @@ def test_a_report_names_the_chains_and_can_be_written_as_json() -> None:
     found = report(["v1", "v2"], [a_score(V1), a_score(V2)])
     assert found["normalisation"] == {"written": "zh-basic/1", "numbers": "zh-numbers/1"}
     assert {item["gate"] for item in found["differences"]} >= {"cer overall", "mer calls"}
-    json.dumps(found, allow_nan=False)  # so few utterances leave no bound
+    json.dumps(found, allow_nan=False)
 
 
 def test_versions_stand_under_one_another_with_the_slices_in_which_they_differ() -> None:

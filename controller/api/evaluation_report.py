@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Final, get_args
 
@@ -23,8 +22,7 @@ _COMPARED: Final[tuple[Measure, ...]] = ("cer", "mer", "wer")
 
 def report(versions: Sequence[str], scores: Sequence[Score]) -> dict[str, Any]:
     """Rates are ratios (0.05 is 5 %), times are in seconds. `normalisation` names the chains by
-    which they were counted: rates of different chains do not compare. The end of an interval is
-    None where so few utterances bound nothing."""
+    which they were counted: rates of different chains do not compare."""
     found: dict[str, Any] = {
         "versions": [
             {"version": version, "eval_sets": [_eval_set(score, s) for s in score.eval_sets]}
@@ -84,11 +82,7 @@ def _share(share: measures.Share) -> dict[str, Any]:
 def _differences(one: Score, other: Score) -> list[dict[str, Any]]:
     gates = [ErrorRateGate(name=measure, measure=measure) for measure in _COMPARED]
     return [
-        {
-            "gate": verdict.gate,
-            "difference": verdict.difference,
-            "interval": [end if math.isfinite(end) else None for end in verdict.interval],
-        }
+        {"gate": verdict.gate, "difference": verdict.difference, "interval": verdict.interval}
         for gate in gates
         for verdict in judge(gate, one, other)
     ]
