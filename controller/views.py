@@ -134,8 +134,9 @@ def evaluation(value: dict[str, Any]) -> str:
     """Error rates side by side, then the worst utterances in columns."""
     lines = table(value)
     for item in value.get("differences", []):
-        low, high = ("?" if end is None else f"{100 * end:+.2f}" for end in item["interval"])
-        lines.append(f"{item['gate']:<25} Δ {100 * item['difference']:+.2f} points [{low}, {high}]")
+        low, high = (100 * end for end in item["interval"])
+        lines.append(f"{item['gate']:<25} Δ {100 * item['difference']:+.2f} points "
+                     f"[{low:+.2f}, {high:+.2f}]")  # fmt: skip
     names = ["reference", *(item["version"] for item in value["versions"])]
     for item in value["worst"]:
         lines.append(f"\n{item['eval_set']} {item['key']}: {item['more_errors']} more errors")
