@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from controller.core.gate import ErrorRateGate
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED
 from controller.evaluation_table import table
@@ -172,6 +173,7 @@ def plan(value: Plan) -> str:
     lines.append(f"after each step it {who}; gate failed: {value.on_fail}; "
                  f"undecided: {value.on_inconclusive}")  # fmt: skip
     lines += [_gate(gate, value) for gate in value.gates]
+    lines += [_live_gate(gate, value) for gate in value.live_gates]
     for freeze in value.freeze:
         lines.append(
             f"nothing goes forward for {_duration(freeze.seconds)} from each `{freeze.cron}` "
@@ -199,6 +201,18 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(rest, 60)
     parts = zip((days, hours, minutes, rest), "dhms", strict=True)
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def _live_gate(gate: LiveGate, plan: Plan) -> str:
+    undecided = gate.on_inconclusive or plan.on_inconclusive
+    consequences = f"(failed: {gate.on_fail or plan.on_fail}; undecided: {undecided})"
+    if gate.kind in {Kind.MEMORY, Kind.DEGRADED}:
+        return f"gate {gate.name}: live, of the canary's nodes {consequences}"
+    return (
+        f"gate {gate.name}: live; fails as soon as the canary is surely worse, passes when it is "
+        f"surely not worse by {gate.margin_points:g} points, with at least {gate.min_keys} keys "
+        f"and {gate.min_requests:,} requests {consequences}"
+    )
 
 
 def _gate(gate: ErrorRateGate, plan: Plan) -> str:

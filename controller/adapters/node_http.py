@@ -34,6 +34,7 @@ class NodeHttpClient:
                 version=str(body["version"]),
                 digest=body["digest"],
                 in_flight=int(body["in_flight"]),
+                degraded=body.get("degraded"),
             )
         except KeyError as error:
             raise NodeUnavailable(f"node at {address}: /readyz lacks {error}") from error

@@ -45,7 +45,9 @@ def _send(message: dict[str, Any]) -> str:
     _silence(watcher)
     import apprise  # late: the alarm is set
 
-    asset = apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY)
+    asset = apprise.AppriseAsset(
+        app_id="asr-rollout", storage_mode=apprise.PersistentStoreMode.MEMORY
+    )
     sender = apprise.Apprise(asset=asset)
     if not sender.add(message["url"]):
         return "url"

@@ -11,6 +11,7 @@ from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.cron import cron_trigger
 from controller.core.errors import InvalidConfig, NotFound
 from controller.core.gate import Action, ErrorRateGate, Form, Measure
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.names import check_name
 from controller.core.plan import Consent, Freeze, OnFail, OnInconclusive, Plan, Promote, Step
 from controller.core.preflight import LoadCheck
@@ -54,7 +55,7 @@ def _plan(path: Path) -> Plan:
         "load_check": root.get("preflight", _preflight, None),
         "steps": tuple(_step(item.mapping()) for item in root.items("steps")),
         "freeze": tuple(_freeze(item.mapping()) for item in root.items("freeze")),
-        "gates": tuple(_gate(item.mapping()) for item in root.items("gates")),
+        **_gates(root),
     }
     root.done()
     with _located(root):
@@ -97,8 +98,38 @@ def _freeze(section: Section) -> Freeze:
         return Freeze(cron, seconds, timezone)
 
 
-def _gate(section: Section) -> ErrorRateGate:
-    kind = section.choice("kind", ("error-rate",))  # more kinds will come: so it is asked for
+def _gates(root: Section) -> dict[str, tuple[ErrorRateGate | LiveGate, ...]]:
+    """Those on eval sets and those on live traffic stand in one list."""
+    found = [_gate(item.mapping()) for item in root.items("gates")]
+    return {
+        "gates": tuple(gate for gate in found if isinstance(gate, ErrorRateGate)),
+        "live_gates": tuple(gate for gate in found if isinstance(gate, LiveGate)),
+    }
+
+
+def _gate(section: Section) -> ErrorRateGate | LiveGate:
+    kinds = ("error-rate", *(kind.value for kind in Kind))
+    kind = section.choice("kind", kinds)
+    return _error_rate(section) if kind == "error-rate" else _live(section, Kind(kind))
+
+
+def _live(section: Section, kind: Kind) -> LiveGate:
+    gate: dict[str, Any] = {
+        "name": section.get("name", lambda node: node.name("gate"), kind.value),
+        "kind": kind,
+        "on_fail": section.choice("on_fail", get_args(Action), None),
+        "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
+    }
+    if kind not in {Kind.MEMORY, Kind.DEGRADED}:  # of nodes, not of requests
+        gate["max_increase_points"] = section.number("max_increase_points", None)
+        gate["min_keys"] = section.integer("min_keys", 10, minimum=2)
+        gate["min_requests"] = section.integer("min_requests", 100, minimum=1)
+    with _located(section):
+        return LiveGate(**gate)
+
+
+def _error_rate(section: Section) -> ErrorRateGate:
+    kind = "error-rate"
     percent = section.number("max_increase_percent", None)
     gate: dict[str, Any] = {
         "name": section.get("name", lambda node: node.name("gate"), kind),

@@ -86,8 +86,9 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
 
 
 def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
-    measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.verdicts
+    measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.evaluated
     return rollout_summary(rollout) | {
+        "verdicts": [asdict(verdict) for verdict in loop.verdicts(rollout)],
         "next_action": (measuring and loop.gates.progress) or loop.next_action(rollout),
     }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controller.core.consequence import failed_with, together
 from controller.core.gate import Action
 from controller.core.rollout import Phase, Rollout, next_step
-from controller.core.verdict import Verdict
+from controller.core.verdict import Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Facts:
     traffic. `canary_problem` says why the canary will not become ready (crash loop, wrong digest).
     `preflight_passed`: nothing is left to be shown before the first step; `preflight_problem` says
     what speaks against it. `verdicts` is None until both versions' transcripts are scored;
-    `evaluation_problem` says why they cannot be."""
+    `evaluation_problem` says why they cannot be. `live_verdicts` are what live traffic says now."""
 
     now: datetime.datetime
     canary_ready: int
@@ -36,6 +37,7 @@ class Facts:
     frozen_until: datetime.datetime | None = None
     verdicts: tuple[Verdict, ...] | None = None
     evaluation_problem: str | None = None
+    live_verdicts: tuple[Verdict, ...] = ()
 
 
 def advance(rollout: Rollout, facts: Facts) -> Rollout:
@@ -43,15 +45,22 @@ def advance(rollout: Rollout, facts: Facts) -> Rollout:
     if rollout.ended:
         return rollout
     judged = _with_verdicts(rollout, facts)  # first: what sent it back must stay to be read
-    if problem := _fatal(judged, facts):
-        return judged.to(Phase.ROLLED_BACK, facts.now, problem)
-    match judged.phase:
+    after = _advanced(judged, facts)
+    if after.phase is judged.phase or not facts.live_verdicts:
+        return after
+    return replace(after, verdicts=with_live(after, facts.live_verdicts))  # as they were then
+
+
+def _advanced(rollout: Rollout, facts: Facts) -> Rollout:
+    if problem := _fatal(rollout, facts):
+        return rollout.to(Phase.ROLLED_BACK, facts.now, problem)
+    match rollout.phase:
         case Phase.PREPARING:
-            return _prepared(judged, facts)
+            return _prepared(rollout, facts)
         case Phase.HOLDING:
-            return _held(judged, facts)
+            return _held(rollout, facts)
         case _:
-            return judged
+            return rollout
 
 
 def _fatal(rollout: Rollout, facts: Facts) -> str | None:
@@ -68,15 +77,29 @@ def _fatal(rollout: Rollout, facts: Facts) -> str | None:
             f"({facts.canary_ready} of {facts.canary_needed} nodes"
             f"{'' if facts.preflight_passed else ', its preflight has not ended'})"
         )
-    if failed := failed_with(rollout.plan, facts.verdicts or (), "rollback"):
+    verdicts = (*(facts.verdicts or ()), *facts.live_verdicts)
+    if failed := failed_with(rollout.plan, verdicts, "rollback"):
         return f"gate {failed.gate} failed: {failed.reason}"
     return None
 
 
+def with_live(rollout: Rollout, live: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts on eval sets, and these of live traffic."""
+    return (*(v for v in rollout.verdicts if not v.is_live), *live)
+
+
 def _with_verdicts(rollout: Rollout, facts: Facts) -> Rollout:
-    if facts.verdicts is None or facts.verdicts == rollout.verdicts:
-        return rollout
-    return replace(rollout, verdicts=facts.verdicts)
+    """Live numbers move with every request: they are news only when a gate says something else."""
+    before = tuple(verdict for verdict in rollout.verdicts if verdict.is_live)
+    news = _outcomes(before) != _outcomes(facts.live_verdicts)
+    live = facts.live_verdicts if news and facts.live_verdicts else before
+    evaluated = facts.verdicts if facts.verdicts is not None else with_live(rollout, ())
+    verdicts = (*evaluated, *live)
+    return rollout if verdicts == rollout.verdicts else replace(rollout, verdicts=verdicts)
+
+
+def _outcomes(verdicts: Sequence[Verdict]) -> list[tuple[str, Outcome]]:
+    return [(verdict.gate, verdict.verdict) for verdict in verdicts]
 
 
 def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
@@ -103,7 +126,17 @@ def _held(rollout: Rollout, facts: Facts) -> Rollout:
 def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
     if waits := _waits_for(rollout, facts):
         return _unless_overdue(rollout, facts, waits)
-    return _onwards(rollout, facts, why)
+    undecided = [v for v in facts.live_verdicts if v.verdict is Outcome.INCONCLUSIVE]
+    if not undecided or rollout.full:
+        return _onwards(rollout, facts, why)
+    action, unknown = together(rollout.plan, undecided)  # live traffic has had its time
+    match action:
+        case "rollback":
+            return rollout.to(Phase.ROLLED_BACK, facts.now, unknown)
+        case "continue":
+            return _onwards(rollout, facts, why)
+        case _:
+            return rollout.to(Phase.WAITING, facts.now, f"{unknown}: a person must decide")
 
 
 def _onwards(rollout: Rollout, facts: Facts, why: str) -> Rollout:
@@ -160,11 +193,13 @@ def _gates(rollout: Rollout, facts: Facts) -> tuple[Action | None, str]:
     """What the gates lead to together, with the reason; None while they are being measured.
 
     Who promoted all the way overruled what is inconclusive, now and later."""
-    plan, verdicts = rollout.plan, rollout.verdicts
+    plan = rollout.plan
+    failed_live = [v for v in facts.live_verdicts if v.verdict is Outcome.FAIL]
+    verdicts = with_live(rollout, failed_live)
     if facts.evaluation_problem is not None:
         action = "continue" if rollout.full else plan.on_inconclusive
         return action, f"the gates could not be measured: {facts.evaluation_problem}"
-    if plan.gates and not verdicts:
+    if plan.gates and not rollout.evaluated:
         return None, ""
     action, why = together(plan, verdicts)
     if not rollout.full:
@@ -179,7 +214,7 @@ def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
     match rollout.phase:
         case Phase.PREPARING:
             return f"{step.percent:g} % to {rollout.version} as soon as its nodes are ready"
-        case Phase.HOLDING if rollout.plan.gates and not rollout.verdicts:
+        case Phase.HOLDING if rollout.plan.gates and not rollout.evaluated:
             return "the gates are being measured"
         case Phase.HOLDING if facts is not None and (waits := _waits_for(rollout, facts)):
             return f"decides when it can: {waits}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from controller.core.gate import Action
+from controller.core.gate import Action, ErrorRateGate
+from controller.core.live.gate import LiveGate
 from controller.core.plan import Plan
 from controller.core.verdict import Outcome, Verdict
 
@@ -14,7 +15,9 @@ _SEVEREST_FIRST: Final[tuple[Action, ...]] = ("rollback", "hold", "continue")
 
 def consequence(plan: Plan, verdict: Verdict) -> Action:
     """What this verdict leads to; a pass lets the rollout continue."""
-    gate = next((g for g in plan.gates if g.name == verdict.gate.split(" ")[0]), None)
+    name = verdict.gate.split(" ")[0]
+    gates: list[ErrorRateGate | LiveGate] = [*plan.gates, *plan.live_gates]
+    gate = next((gate for gate in gates if gate.name == name), None)
     match verdict.verdict:
         case Outcome.PASS:
             return "continue"
@@ -32,13 +35,13 @@ def failed_with(plan: Plan, verdicts: Sequence[Verdict], *actions: Action) -> Ve
 
 def together(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Action, str]:
     """The severest consequence of all, a fail before what is inconclusive, with the reason."""
-    if not plan.gates:
+    if not plan.gates and not plan.live_gates:
         return "continue", "the plan has no gates"
     undecided = sorted(
         (v for v in verdicts if v.verdict is not Outcome.PASS),
         key=lambda v: (_SEVEREST_FIRST.index(consequence(plan, v)), v.verdict is not Outcome.FAIL),
     )
     if not undecided:
-        return "continue", f"all {len(verdicts)} gates passed"
+        return "continue", f"all {len(verdicts)} gates passed" if verdicts else "no gate failed"
     first = undecided[0]
     return consequence(plan, first), f"gate {first.gate} is {first.verdict}: {first.reason}"

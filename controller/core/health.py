@@ -34,6 +34,7 @@ class Probe:
     reason: str = ""
     digest: str | None = None
     in_flight: int = 0
+    degraded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class NodeHealth:
     reason: str = "not ready yet"
     digest: str | None = None
     in_flight: int = 0
+    degraded: str | None = None  # why it runs on a lesser device than it was asked to
 
     @property
     def takes_traffic(self) -> bool:
@@ -60,7 +62,13 @@ def observe(node: NodeHealth, probe: Probe, limits: ProbeLimits) -> NodeHealth:
     """The node's health after one more probe. Pure; the same probes give the same health."""
     if probe.error is not None:
         return _after_failure(node, probe.error, limits)
-    seen = replace(node, failures=0, digest=probe.digest or node.digest, in_flight=probe.in_flight)
+    seen = replace(
+        node,
+        failures=0,
+        digest=probe.digest or node.digest,
+        in_flight=probe.in_flight,
+        degraded=probe.degraded,
+    )
     if not probe.ready:
         return _not_ready(seen, probe.reason)
     successes = node.successes + 1

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from controller.core.errors import InvalidConfig
 from controller.core.gate import ErrorRateGate
+from controller.core.live.gate import LiveGate
 from controller.core.names import check_name, refuse_duplicates
 from controller.core.preflight import LoadCheck
 
@@ -75,6 +76,7 @@ class Plan:
     name: str
     steps: tuple[Step, ...]
     gates: tuple[ErrorRateGate, ...] = ()
+    live_gates: tuple[LiveGate, ...] = ()
     on_fail: OnFail = "rollback"
     on_inconclusive: OnInconclusive = "hold"
     promote: Promote = "manual"
@@ -113,7 +115,8 @@ class Plan:
             )
 
     def _check_gates(self) -> None:
-        refuse_duplicates("gates", [gate.name for gate in self.gates])
+        names = [gate.name for gate in self.gates] + [gate.name for gate in self.live_gates]
+        refuse_duplicates("gates", names)
         for index, gate in enumerate(self.gates):
             if not self.eval_sets:
                 raise InvalidConfig(f"eval_sets: gate {gate.name} needs at least one")

@@ -64,6 +64,11 @@ class Rollout:
         return self.phase in ENDED
 
     @property
+    def evaluated(self) -> bool:
+        """Whether the eval sets have been judged."""
+        return any(not verdict.is_live for verdict in self.verdicts)
+
+    @property
     def current_step(self) -> Step:
         return self.plan.steps[self.step]
 

@@ -40,7 +40,7 @@ def _refuse_if_not_judged(rollout: Rollout) -> None:
             f"gate {failed.gate} failed ({failed.reason}); traffic stays as it is. "
             f"`rollout abort` ends the rollout"
         )
-    if not rollout.verdicts and rollout.phase is Phase.HOLDING:
+    if rollout.plan.gates and not rollout.evaluated and rollout.phase is Phase.HOLDING:
         raise IllegalTransition(
             f"the gates of rollout {rollout.id} are still being measured; traffic stays as it is. "
             f"Promote when `rollout status` shows them, or `rollout abort`"

@@ -44,7 +44,7 @@ class GateKeeper:
             self._jobs.cancel(key)  # its requests would hold up the canary's drain
         if rollout.phase is not Phase.HOLDING:
             return
-        if rollout.verdicts or not rollout.plan.gates or self._jobs.error(key):
+        if rollout.evaluated or not rollout.plan.gates or self._jobs.error(key):
             return
         if self._both_ready(rollout):
             self._jobs.ensure(key, lambda: self._measure(rollout))

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from controller.core.advance import Facts, advance, next_action
+from controller.core.advance import Facts, advance, next_action, with_live
 from controller.core.cron import frozen_until
 from controller.core.desired import Desired, desired, servable
 from controller.core.errors import NodeUnavailable, Refused, RouterUnavailable
@@ -28,6 +28,7 @@ from controller.engine.gates import Evaluator
 from controller.engine.golden import GoldenKeeper
 from controller.engine.inbox import Inbox
 from controller.engine.jobs import Jobs
+from controller.engine.live_keeper import LiveKeeper
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
 from controller.engine.ports import AccessLog, NodeClient, Router, RouterState, Runtime, Store
@@ -108,6 +109,7 @@ class Loop:
         )
         self.gates = GateKeeper(self.evaluator, self.observer, self.jobs)
         self.traffic = Traffic(self._node_at)
+        self.live = LiveKeeper(ports.store, ports.access_log)
         self._inbox = Inbox(ports.store)
         self.fleet = Fleet(stable=config.initial_version)
         self.rollout: Rollout | None = None
@@ -146,6 +148,11 @@ class Loop:
 
     def router_state(self) -> RouterState:
         return self._ports.router.state()
+
+    def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
+        """Of the newest rollout, live ones as they are now."""
+        live = () if rollout.ended else self.live.verdicts(rollout)
+        return with_live(rollout, live) if live else rollout.verdicts
 
     def next_action(self, rollout: Rollout) -> str:
         """Of the rollout under way; in words."""
@@ -223,6 +230,8 @@ class Loop:
         share = self._share(self._ports.router.state().routing)
         served = await asyncio.to_thread(self._ports.access_log.read)
         self.traffic.observe(served, share)
+        nodes, health = tuple(self.observer.nodes.values()), self.observer.health
+        await self.live.observe(self.rollout, served, nodes, health, self._ports.now().timestamp())
 
     def _share(self, routing: Routing | None) -> float | None:
         """What requests are counted under: the share that is asked for, in percent. Where
@@ -241,6 +250,7 @@ class Loop:
 
     async def close(self) -> None:
         await self.jobs.close()
+        await self.live.save()
 
     async def tick(self) -> None:
         """One round. Waits for nothing but a transaction and the router's switch."""
@@ -268,6 +278,7 @@ class Loop:
         self.rollout = saved.rollout
         if saved.rollout is not None:
             self.memory.verdicts_told = saved.rollout.verdicts
+            await self.live.resume(saved.rollout)
         if saved.fleet is not None:
             self.fleet = saved.fleet
         else:
@@ -335,6 +346,7 @@ class Loop:
                 rollout.current_step.percent, opted_in=rollout.plan.asks
             ),
             verdicts=self.gates.verdicts(rollout),
+            live_verdicts=self.live.verdicts(rollout),
             evaluation_problem=self.gates.problem(rollout),
         )
 

@@ -83,6 +83,7 @@ class Readiness:
     version: str
     digest: str | None
     in_flight: int
+    degraded: str | None = None  # why it runs on a lesser device than it was asked to
 
 
 class NodeClient(Protocol):
@@ -156,6 +157,16 @@ class Store(Protocol):
     def pending_intents(self) -> list[Intent]: ...
 
     def save_evaluation(self, evaluation: Evaluation, entry: Event) -> None: ...
+
+    def save_live_evidence(
+        self, rollout_id: str, position: str | None, state: dict[str, Any]
+    ) -> None:
+        """What live traffic has shown, and how far the access log was read for it."""
+        ...
+
+    def live_evidence(self, rollout_id: str) -> tuple[str | None, dict[str, Any]] | None:
+        """Position and state as they were saved last; None where there are none."""
+        ...
 
     def evaluation(self, version_digest: str, eval_set_digest: str) -> Evaluation | None: ...
 

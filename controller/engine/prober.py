@@ -105,6 +105,7 @@ class Prober:
             reason=answer.reason,
             digest=answer.digest,
             in_flight=answer.in_flight,
+            degraded=answer.degraded,
         )
 
     def _set(self, name: str, health: NodeHealth) -> None:

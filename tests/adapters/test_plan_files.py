@@ -5,6 +5,7 @@ import pytest
 from controller.adapters.plan_files import known_plans, load_plan
 from controller.core.errors import InvalidConfig, InvalidName, NotFound
 from controller.core.gate import ErrorRateGate
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Freeze, Plan, Step
 from controller.core.verdict import check_size
 
@@ -36,7 +37,9 @@ def test_the_default_plan_walks_5_20_50_100_and_waits_for_a_person() -> None:
 
 def test_the_default_plan_shows_every_key_and_the_keys_show_the_defaults(tmp_path: Path) -> None:
     default = load_plan("default", [ROLLOUTS])
-    bare = Plan(default.name, default.steps, default.gates, eval_sets=default.eval_sets)
+    bare = Plan(
+        default.name, default.steps, default.gates, default.live_gates, eval_sets=default.eval_sets
+    )
     assert default == bare
 
 
@@ -46,6 +49,36 @@ def test_the_plans_that_come_with_it_fit_the_eval_sets_that_come_with_it(name: s
     assert plan.name == name
     for gate in plan.gates:
         check_size(gate, SIZES, {"digits": 266})
+
+
+def test_live_gates_stand_beside_those_on_eval_sets(tmp_path: Path) -> None:
+    plan = read(
+        tmp_path,
+        STEPS + "gates:\n"
+        "- {kind: success, max_increase_points: 0.5, min_keys: 20, min_requests: 500}\n"
+        "- {kind: latency, name: slow, on_fail: hold, on_inconclusive: continue}\n"
+        "- {kind: degraded}\n",
+    )
+    assert plan.gates == ()
+    assert plan.live_gates == (
+        LiveGate("success", Kind.SUCCESS, 0.5, 20, 500),
+        LiveGate("slow", Kind.LATENCY, on_fail="hold", on_inconclusive="continue"),
+        LiveGate("degraded", Kind.DEGRADED),
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("{kind: degraded, min_keys: 20}", "gates.0.min_keys: unknown key"),
+        ("{kind: success, max_increase_points: 0}", "gates.0.max_increase_points: "),
+        ("{kind: success, min_keys: 1}", "gates.0.min_keys: "),
+        ("{kind: luck}", "gates.0.kind: "),
+        ("{kind: success}, {kind: success}", "gates: 'success' is named twice"),
+    ],
+)
+def test_a_live_gate_that_makes_no_sense_is_refused(tmp_path: Path, gate: str, said: str) -> None:
+    assert said in refusal(tmp_path, STEPS + f"gates: [{gate}]\n")
 
 
 def test_a_small_plan_takes_the_defaults(tmp_path: Path) -> None:

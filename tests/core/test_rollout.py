@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from controller.core import steering
 from controller.core.advance import Facts, advance, next_action
 from controller.core.errors import IllegalTransition
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Plan
 from controller.core.rollout import ENDED, NEXT, Phase, Rollout
 from controller.core.steering import promote
-from controller.core.verdict import Outcome
+from controller.core.verdict import Outcome, Verdict
 from tests.core.rollouts import PLAN, a_rollout, a_verdict, facts, later
 
 
@@ -155,6 +156,53 @@ def test_a_freeze_is_not_held_against_a_step() -> None:
     plan = a_plan(deadline_seconds=300)
     frozen = passing(9999, frozen_until=later(86400))
     assert advance(holding(plan=plan), frozen).phase is Phase.HOLDING
+
+
+def live(outcome: Outcome, **changes: object) -> Verdict:
+    return replace(a_verdict(outcome), gate="success", keys=12, **changes)
+
+
+LIVE_PLAN = replace(PLAN, gates=(), eval_sets=(), live_gates=(LiveGate("success", Kind.SUCCESS),))
+
+
+def test_a_live_gate_that_fails_rolls_back_at_once_whatever_the_phase() -> None:
+    failing = facts(seconds=1, live_verdicts=(live(Outcome.FAIL),))
+    for phase in (Phase.HOLDING, Phase.WAITING, Phase.PREPARING):
+        after = advance(a_rollout(plan=LIVE_PLAN, phase=phase, reached_percent=5), failing)
+        assert after.phase is Phase.ROLLED_BACK
+        assert after.verdicts == (live(Outcome.FAIL),)
+
+
+def test_live_traffic_that_cannot_tell_yet_has_the_whole_step_for_it() -> None:
+    unsure = (live(Outcome.INCONCLUSIVE),)
+    early = advance(holding(plan=LIVE_PLAN), facts(seconds=59, live_verdicts=unsure))
+    assert early.phase is Phase.HOLDING
+    late = advance(holding(plan=LIVE_PLAN), facts(seconds=60, live_verdicts=unsure))
+    assert late.phase is Phase.WAITING
+    assert "gate success is inconclusive" in late.reason
+
+
+def test_a_plan_may_go_on_although_live_traffic_cannot_tell() -> None:
+    gate = LiveGate("success", Kind.SUCCESS, on_inconclusive="continue")
+    plan = replace(LIVE_PLAN, live_gates=(gate,), promote="auto")
+    unsure = facts(seconds=60, live_verdicts=(live(Outcome.INCONCLUSIVE),))
+    assert advance(holding(plan=plan), unsure).step == 1
+
+
+def test_live_numbers_are_written_down_when_a_gate_says_something_else_only() -> None:
+    before = advance(holding(plan=LIVE_PLAN), facts(live_verdicts=(live(Outcome.PASS),)))
+    moved = live(Outcome.PASS, canary=0.5)
+    assert advance(before, facts(seconds=1, live_verdicts=(moved,))) == before
+    news = live(Outcome.INCONCLUSIVE)
+    assert advance(before, facts(seconds=1, live_verdicts=(news,))).verdicts == (news,)
+
+
+def test_live_verdicts_do_not_stand_in_for_those_on_eval_sets() -> None:
+    plan = replace(PLAN, live_gates=LIVE_PLAN.live_gates)
+    unmeasured = facts(seconds=9999, live_verdicts=(live(Outcome.PASS),))
+    after = advance(holding(plan=plan), unmeasured)
+    assert after.phase is Phase.HOLDING
+    assert not after.evaluated
 
 
 def test_a_person_reads_what_a_step_waits_for() -> None:

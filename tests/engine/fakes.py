@@ -59,6 +59,7 @@ class FakeWorld:
     slow: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
+    degraded: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # that a version takes for a clip
     asked: list[str] = field(default_factory=list)  # addresses, in order
     digests: dict[str, str] = field(default_factory=dict)
@@ -129,7 +130,8 @@ class FakeClient:
         node = self._node(address)
         ready = not {node.version, node.name} & self.world.slow
         digest = self.world.digests.get(node.name, f"digest of {node.version}")
-        return Readiness(ready, "" if ready else "loading", node.version, digest, 0)
+        degraded = self.world.degraded.get(node.name)
+        return Readiness(ready, "" if ready else "loading", node.version, digest, 0, degraded)
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
         node = self._node(address)

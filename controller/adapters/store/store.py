@@ -188,6 +188,24 @@ class SqlStore:
             row.hypotheses, row.seconds or {},
         )  # fmt: skip
 
+    def save_live_evidence(
+        self, rollout_id: str, position: str | None, state: dict[str, Any]
+    ) -> None:
+        """Evidence and position together: no request counts twice. Older rollouts' is dropped."""
+        row = {"rollout_id": rollout_id, "position": position, "state": state}
+        table = tables.live_evidence
+        with self._engine.begin() as connection:
+            connection.execute(table.delete().where(table.c.rollout_id != rollout_id))
+            _replace(connection, table, "rollout_id", row)
+
+    def live_evidence(self, rollout_id: str) -> tuple[str | None, dict[str, Any]] | None:
+        """Position and state as they were saved last."""
+        table = tables.live_evidence
+        query = select(table.c.position, table.c.state).where(table.c.rollout_id == rollout_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row.position, row.state)
+
     def close(self) -> None:
         self._engine.dispose()
 

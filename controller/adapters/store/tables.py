@@ -76,3 +76,10 @@ cursors = Table(  # how far readers of the audit have come: the id of the last e
     Column("name", String(1024), primary_key=True),
     Column("position", Integer, nullable=False),
 )
+live_evidence = Table(  # of the rollout under way, and how far the access log was read for it
+    "live_evidence",
+    metadata,
+    Column("rollout_id", String(63), primary_key=True),
+    Column("position", String(64)),
+    Column("state", JSON, nullable=False),
+)
