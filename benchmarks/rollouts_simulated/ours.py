@@ -50,6 +50,7 @@ class Tests:
         self._stable_rates = np.zeros(rows)
         self._canary_rates = np.zeros((rows, len(self._extras)))
         self._log = np.zeros((rows, len(self._extras)))
+        self._clean = np.zeros(rows)
         self._learned = np.zeros((4, rows))  # requests, events, pairs, event pairs
         self._stable_keys = np.zeros(rows, np.int64)
         self._canary_requests = np.zeros(rows, np.int64)
@@ -64,6 +65,7 @@ class Tests:
     _stable_rates: Floats = field(init=False)
     _canary_rates: Floats = field(init=False)
     _log: Floats = field(init=False)
+    _clean: Floats = field(init=False)
     _learned: Floats = field(init=False)
     _stable_keys: Ints = field(init=False)
     _canary_requests: Ints = field(init=False)
@@ -83,6 +85,7 @@ class Tests:
             now = order == turn
             self._weigh(chunk, row[now], column[now], shape, size, penalties, made)
         self._learn(chunk, bad, events)
+        self._bet_on_good_ones(chunk, bad)
 
     def _parameters(self) -> tuple[Floats, Floats]:
         requests, events, pairs, event_pairs = self._learned
@@ -152,7 +155,7 @@ class Tests:
         self.most[row] = np.maximum(self.most[row], worse)
         for decided, evidence, budget in (
             (self.worse, worse, self.budget),
-            (self.within, -self._log[row, 1], self.pass_budget),
+            (self.within, self._within(row), self.pass_budget),
         ):
             hit = (evidence >= np.log(1 / budget)) & (decided.requests[row] < 0)
             r, c = row[hit], column[hit]
@@ -162,6 +165,15 @@ class Tests:
                 axis=1
             )
             decided.bad[r] = self._canary_bad[r]
+
+    def _within(self, row: Ints) -> Floats:
+        return np.logaddexp(-self._log[row, 1], self._clean[row]) - np.log(2)
+
+    def _bet_on_good_ones(self, chunk: Chunk, bad: Bools) -> None:
+        told = chunk.canary & (chunk.before < event_test._CLEAN_REQUESTS)
+        supposed = event_test._CLEAN * self.margin
+        self._clean += (told & bad).sum(axis=1) * np.log(event_test._CLEAN)
+        self._clean += (told & ~bad).sum(axis=1) * np.log((1 - supposed) / (1 - self.margin))
 
     def _learn(self, chunk: Chunk, bad: Bools, events: Ints) -> None:
         stable = ~chunk.canary

@@ -15,7 +15,7 @@ from benchmarks.rollouts_simulated.traffic import CHUNK, SHARE, Chunk, Fault, In
 from controller.core.live.gate import FAIL_BUDGET, Kind
 
 _BIN: Final = 60  # requests: an interval of 60 s at 1 request/s
-_BATCH: Final = 500  # rollouts at a time
+_BATCH: Final = 1000  # rollouts at a time
 
 
 @dataclass(slots=True)

@@ -13,7 +13,11 @@ That is the anytime-valid logrank test (ter Schure, Pérez-Ortiz, Ly & Grünwald
 that recur (Prentice, Williams & Peterson 1981), of a mixture over how much worse (Robbins 1970).
 
 Two tests, two budgets: `worse` rejects "not worse than stable", `within` rejects "worse by
-`margin` or more". The rates of keys are a model; simulation shows that other shapes do no harm
+`margin` or more". Where nothing ever fails, no draw tells of `within`; but of a canary that adds
+`margin` to each key's rate, at least as many requests fail, so good ones are bet on, too
+(Waudby-Smith & Ramdas 2023), and the two martingales are averaged.
+
+The rates of keys are a model; simulation shows that other shapes do no harm
 (benchmarks/verdict.py). One key among n is the oddest with probability 1/n, whatever the shape:
 so no single key's evidence counts for more than that."""
 
@@ -29,6 +33,9 @@ from controller.core.live.pool_counts import PoolCounts
 EXTRAS: Final = (0.004, 0.01, 0.025, 0.05, 0.12, 0.4)
 _HORIZON_REQUESTS: Final = 1000  # "around then": older requests fade from the rates
 _FADE: Final = 1 - 1 / _HORIZON_REQUESTS
+_HEAVIEST: Final = 1e9  # the newest request's weight, before all are scaled down
+_CLEAN: Final = 1 / 8  # of the margin: the rate that the bet on good requests supposes
+_CLEAN_REQUESTS: Final = 100  # of each key
 # At most one key in so many is taken to be broken in a way that no key of stable is.
 _KEYS_PER_ODD_ONE: Final = 2000
 MOST_KEYS: Final = 100_000  # further ones are not counted: memory stays bounded
@@ -46,8 +53,11 @@ class EventTest:
         # Hypotheses: equal, worse by the margin, then worse by each of EXTRAS.
         self._extras = (0.0, margin, *EXTRAS)
         self._log_likelihoods = [0.0] * len(self._extras)
+        # Sums of rates; instead of fading old ones, each request weighs more than the one before.
+        self._weight = 1.0
         self._stable_rates = 0.0
         self._canary_rates = [0.0] * len(self._extras)
+        self._clean = 0.0
         self._credits: dict[str, list[float]] = {}
         self.worse = 0.0  # the most that the log of the evidence has reached
         self.within = 0.0
@@ -63,19 +73,37 @@ class EventTest:
         mine = self._extras if canary else (0.0,)
         rates = [rate(shape, size, requests, events, extra) for extra in mine]
         self._add_to_rates(canary, rates)
+        if canary and requests < _CLEAN_REQUESTS:
+            self._bet_on_good_ones(event)
         if event:
             self._weigh(canary, key, rates)
+        if canary or event:
+            self._keep_the_most()
         if not canary:
             self.frailty.learn(requests, events, event)
         pool.count(key, event)
 
     def _add_to_rates(self, canary: bool, rates: list[float]) -> None:
-        self._stable_rates *= _FADE
-        self._canary_rates = [total * _FADE for total in self._canary_rates]
+        self._weight /= _FADE
         if canary:
-            self._canary_rates = [t + r for t, r in zip(self._canary_rates, rates, strict=True)]
+            for i, each in enumerate(rates):
+                self._canary_rates[i] += each * self._weight
         else:
-            self._stable_rates += rates[0]
+            self._stable_rates += rates[0] * self._weight
+        if self._weight > _HEAVIEST:
+            self._stable_rates /= self._weight
+            self._canary_rates = [total / self._weight for total in self._canary_rates]
+            self._weight = 1.0
+
+    def _bet_on_good_ones(self, event: bool) -> None:
+        supposed = _CLEAN * self.margin
+        won = supposed / self.margin if event else (1 - supposed) / (1 - self.margin)
+        self._clean += math.log(won)
+
+    def _keep_the_most(self) -> None:
+        _, margin, *extras = self._log_likelihoods
+        self.worse = max(self.worse, _log_mean_exp(extras))
+        self.within = max(self.within, _log_mean_exp([-margin, self._clean]))
 
     def _weigh(self, canary: bool, key: str, rates: list[float]) -> None:
         """The log likelihood, under each hypothesis, of its having been this request."""
@@ -86,9 +114,6 @@ class EventTest:
             gains = self._within_credit(key, gains)
         for i, gain in enumerate(gains):
             self._log_likelihoods[i] += gain
-        _, margin, *extras = self._log_likelihoods
-        self.worse = max(self.worse, _log_mean_exp(extras))
-        self.within = max(self.within, -margin)
 
     def _within_credit(self, key: str, gains: list[float]) -> list[float]:
         """Of a key's gains, what its credit allows; a key whose credit is used up is passed
@@ -111,6 +136,8 @@ class EventTest:
             "stable": self.stable.to_json(),
             "canary": self.canary.to_json(),
             "log_likelihoods": self._log_likelihoods,
+            "weight": self._weight,
+            "clean": self._clean,
             "stable_rates": self._stable_rates,
             "canary_rates": self._canary_rates,
             "credits": self._credits,
@@ -125,6 +152,7 @@ class EventTest:
         test.stable = PoolCounts.from_json(value["stable"])
         test.canary = PoolCounts.from_json(value["canary"])
         test._log_likelihoods = list(value["log_likelihoods"])
+        test._weight, test._clean = value["weight"], value["clean"]
         test._stable_rates = value["stable_rates"]
         test._canary_rates = list(value["canary_rates"])
         test._credits = {key: list(credit) for key, credit in value["credits"].items()}
