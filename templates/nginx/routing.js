@@ -13,7 +13,8 @@ const BATCH_PATH = /^\/v1\/batches\/batch_([a-z0-9][a-z0-9._-]{0,62})_[0-9a-f]{3
 
 function current() {
     const value = ngx.shared.asr.get(KEY);
-    return value === undefined ? asr_routing : JSON.parse(value);
+    // What was preloaded is copied: its arrays have no methods, which rules and page call.
+    return JSON.parse(value === undefined ? JSON.stringify(asr_routing) : value);
 }
 
 // -- where to --------------------------------------------------------------------------------
