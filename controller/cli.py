@@ -10,16 +10,15 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
-from controller import views
+from controller import report_command, views
 from controller.client import Client, Rejected, Unreachable
 from controller.core.errors import ControllerError
+from controller.report_command import ReportFormat
 from controller.settings import DEFAULT_STATE_DIR, RuntimeChoice, Settings
 
 FAILED, VERDICT_FAIL, VERDICT_INCONCLUSIVE, UNREACHABLE = 1, 3, 4, 5
@@ -292,40 +291,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """All that happened in a rollout, who did it, and on which numbers."""
-    client = Client(state_dir)
     form = ReportFormat.json if as_json else form or ReportFormat.of(output)
-    rollout = rollout or _newest(client)
-    text = client.text(f"/api/rollouts/{quote(rollout, safe='')}/report", format=form.value)
+    text = report_command.fetch(state_dir, rollout, form)
     if output is None:
         print(text)
         return
-    _write(output, text)
-    print(f"the report of {rollout} is in {output}")
-
-
-class ReportFormat(StrEnum):
-    markdown = "markdown"
-    html = "html"
-    json = "json"
-
-    @classmethod
-    def of(cls, output: Path | None) -> ReportFormat:
-        ending = output.suffix.lower() if output is not None else ""
-        return {".html": cls.html, ".htm": cls.html, ".json": cls.json}.get(ending, cls.markdown)
-
-
-def _newest(client: Client) -> str:
-    rollouts = client.get("/api/rollouts", limit=1)
-    if not rollouts:
-        raise Rejected("no rollout yet: `rollout start VERSION --percent 5` begins one")
-    return str(rollouts[0]["id"])
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Rejected(f"{path} cannot be written: {error.strerror}") from error
+    report_command.write(output, text)
+    print(f"the report is in {output}")
 
 
 @app.command()

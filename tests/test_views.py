@@ -89,3 +89,11 @@ def test_a_gate_is_told_with_all_that_it_bounds_and_what_it_leads_to() -> None:
         "gate error-rate: MER with numbers by value may rise by at most 10 % of stable's (99 % "
         "sure), overall and on each of calls, #noise; failed: continue"
     )
+
+
+def test_the_history_says_who_what_and_why_and_where_to_read_more() -> None:
+    item = ROLLOUT | {"actor": "ann", "created_at": "2026-11-21T12:00:00+00:00"}
+    line, hint = views.history([item]).splitlines()
+    assert line.endswith("waiting      v1 → v2  v2-1  by ann: all gates passed")
+    assert "`rollout report ID`" in hint
+    assert views.history([]).startswith("no rollout yet")

@@ -43,17 +43,19 @@ def cases(measured: Mapping[str, Any]) -> list[Case]:
 
 
 def _case(item: Mapping[str, Any], measure: Measure, form: Form) -> Case:
-    reference, stable, canary = item["reference"], item["stable"], item["canary"]
-    aligned: Alignment = align(reference, stable, canary, measure=measure, form=form)
-    said = [reference, *("(no answer)" if text is None else text for text in (stable, canary))]
+    reference, stable, canary = (
+        None if item[who] is None else plain(item[who]) for who in ("reference", "stable", "canary")
+    )
+    aligned: Alignment = align(reference or "", stable, canary, measure=measure, form=form)
+    said = ["(no answer)" if text is None else text for text in (reference, stable, canary)]
     return Case(
         eval_set=plain(item["eval_set"]),
         key=plain(item["key"]),
         tags=tuple(plain(tag) for tag in item.get("tags", ())),
         more_errors=int(item["more_errors"]),
         unanswered=canary is None,
-        texts=(plain(said[0]), plain(said[1]), plain(said[2])),
-        lines=tuple(plain(line) for line in aligned.lines()),
+        texts=(said[0], said[1], said[2]),
+        lines=aligned.lines(),
         columns=tuple(_column(*column) for column in zip(*aligned.rows, strict=True)),
     )
 

@@ -9,13 +9,16 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from fastapi import FastAPI
+from typer.testing import CliRunner
 
 from controller.adapters.store import SqlStore
 from controller.api import routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
-from controller.cli import ReportFormat
+from controller.cli import app
+from controller.client import Unreachable
 from controller.report import content_policy
+from controller.report_command import ReportFormat
 from tests.report.reports import VERSIONS, promoted_and_rolled_back
 
 
@@ -26,13 +29,13 @@ def client(tmp_path: Path) -> Iterator[httpx.AsyncClient]:
     store.save(record.events, None, record.rollout)
     for version in VERSIONS.values():
         store.save_version(version, version.name[1] * 64, record.events[0])
-    app = FastAPI()
-    app.state.service = SimpleNamespace(store=store)
-    app.middleware("http")(access_check("token", "127.0.0.1"))
-    add_problem_handlers(app)
-    app.include_router(routes.router)
+    server = FastAPI()
+    server.state.service = SimpleNamespace(store=store)
+    server.middleware("http")(access_check("token", "127.0.0.1"))
+    add_problem_handlers(server)
+    server.include_router(routes.router)
     yield httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1/api/rollouts"
+        transport=httpx.ASGITransport(app=server), base_url="http://127.0.0.1/api/rollouts"
     )
     store.close()
 
@@ -81,3 +84,20 @@ async def test_an_unknown_rollout_and_format_are_refused_by_name(client: httpx.A
 )
 def test_the_command_takes_the_format_from_the_file_s_ending(output: str | None, form: str) -> None:
     assert ReportFormat.of(Path(output) if output else None) == form
+
+
+def test_the_command_reads_the_state_folder_where_no_controller_runs(tmp_path: Path) -> None:
+    store = SqlStore.in_folder(tmp_path)
+    record = promoted_and_rolled_back()
+    store.save(record.events, None, record.rollout)
+    store.close()
+    page = tmp_path / "report.html"
+    arguments = ["report", "--state-dir", str(tmp_path), "--output", str(page)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "v2 was rolled back to v1" in page.read_text(encoding="utf-8")
+
+
+def test_without_a_controller_and_a_state_folder_nothing_answers(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["report", "--state-dir", str(tmp_path / "none")])
+    assert isinstance(result.exception, Unreachable)

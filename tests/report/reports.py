@@ -17,7 +17,7 @@ from controller.engine.traffic import Traffic
 from controller.report import Record, report_of
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
-HOSTILE = "<script>alert(1)</script> | *bold* [x](http://evil.example/) `code`"
+HOSTILE = "<script>alert(1)</script> | *bold* [x](http://evil.example/) `c` ```\n# h \u202e\ud800"
 PLAN = Plan(
     name="default",
     steps=(Step(5, 600), Step(50, 600), Step(100)),

@@ -70,6 +70,7 @@ def test_what_comes_from_outside_stays_text_on_the_page() -> None:
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "\u202e" not in text
+    assert text.encode()
 
 
 def test_the_page_has_every_gate_phase_and_version() -> None:
@@ -96,8 +97,9 @@ def test_places_in_pictures_are_within_them() -> None:
 
 def test_what_comes_from_outside_stays_text_in_markdown() -> None:
     text = markdown(hostile())
+    assert text.encode()
     prose = re.sub(r"^(`{3,})\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
-    for mark in ("<script", "*bold*", "[x]", "`code`", "```"):
+    for mark in ("<script", "*bold*", "[x]", "`c`", "```"):
         assert not re.search(rf"(?<!\\){re.escape(mark)}", prose), mark
     headings = [line for line in prose.splitlines() if line.startswith("#")]
     assert all(line.startswith(("# Rollout v2-", "## ")) for line in headings)

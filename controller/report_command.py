@@ -1,0 +1,66 @@
+"""`rollout report`: asks the controller, or reads the state folder where none runs any more."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from controller.client import Client, Rejected, Unreachable
+
+_NO_ROLLOUT: Final = "no rollout yet: `rollout start VERSION --percent 5` begins one"
+
+
+class ReportFormat(StrEnum):
+    markdown = "markdown"
+    html = "html"
+    json = "json"
+
+    @classmethod
+    def of(cls, output: Path | None) -> ReportFormat:
+        """That of the file's ending; markdown where it says nothing."""
+        ending = output.suffix.lower() if output is not None else ""
+        return {".html": cls.html, ".htm": cls.html, ".json": cls.json}.get(ending, cls.markdown)
+
+
+def fetch(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
+    """The report of a rollout, None for the newest. Raises Rejected, Unreachable, NotFound."""
+    try:
+        return _ask(Client(state_dir), rollout, form)
+    except Unreachable:
+        if os.environ.get("ASR_ROLLOUT_URL") or not (state_dir / "state.db").is_file():
+            raise
+        return _read(state_dir, rollout, form)
+
+
+def write(path: Path, text: str) -> None:
+    """Raises Rejected."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Rejected(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _ask(client: Client, rollout: str | None, form: ReportFormat) -> str:
+    if rollout is None:
+        newest = client.get("/api/rollouts", limit=1)
+        if not newest:
+            raise Rejected(_NO_ROLLOUT)
+        rollout = str(newest[0]["id"])
+    return client.text(f"/api/rollouts/{quote(rollout, safe='')}/report", format=form.value)
+
+
+def _read(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
+    from controller.adapters.store import SqlStore  # only here: imports the whole engine
+    from controller.api.reports import report_text
+
+    store = SqlStore.in_folder(state_dir)
+    try:
+        newest = [found.id for found in store.rollouts(1)]
+        if rollout is None and not newest:
+            raise Rejected(_NO_ROLLOUT)
+        return report_text(store, rollout or newest[0], form.value)
+    finally:
+        store.close()
