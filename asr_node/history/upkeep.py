@@ -16,6 +16,8 @@ from asr_node.history.history import History, HistoryAway
 from asr_node.log import event
 from asr_node.settings import Settings
 
+Step = Callable[[], Awaitable[object]]
+
 ROUND_SECONDS: Final = 60.0
 HOUR_ROUNDS: Final = 60
 
@@ -28,16 +30,19 @@ class Upkeep:
         settings: Settings,
         history: History,
         audio: AudioFolder | None,
-        others: Sequence[Callable[[], Awaitable[object]]] = (),
+        others: Sequence[Step] = (),
+        round_seconds: float = ROUND_SECONDS,
     ) -> None:
-        """`others` are called once an hour, too."""
+        """`others` are called once an hour, too: each `HOUR_ROUNDS`."""
         self._settings = settings
         self._history = history
         self._audio = audio
         self._others = others
+        self._round_seconds = round_seconds
         self._folder = settings.data_dir / FOLDER
         self._backing_up = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._writing: dict[Step, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         if self._settings.history_url is not None:
@@ -45,19 +50,29 @@ class Upkeep:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        tasks = [*self._writing.values(), *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _run(self) -> None:
         rounds = 0
         while True:
             await self._tried(self._back_up_if_due)
             if rounds % HOUR_ROUNDS == 0:
-                for step in (self._forget_rows, self._forget_audio, *self._others):
-                    await self._tried(step)
+                await self._tried(self._forget_audio)
+                for step in (self._forget_rows, *self._others):
+                    self._begin(step)
             rounds += 1
-            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(self._round_seconds)
+
+    def _begin(self, step: Step) -> None:
+        """What writes to the history waits while the disk is full; what makes room on it must
+        not wait behind that."""
+        running = self._writing.get(step)
+        if running is None or running.done():
+            self._writing[step] = asyncio.create_task(self._tried(step))
 
     async def _back_up_if_due(self) -> None:
         if await self._backup_due():
@@ -91,7 +106,7 @@ class Upkeep:
             return False
         return last is not None and now() - last >= every
 
-    async def _tried(self, step: Callable[[], Awaitable[object]]) -> None:
+    async def _tried(self, step: Step) -> None:
         """What fails now is due again; it must not be the end of all upkeep."""
         try:
             await step()

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from asr_node.history.audio_folder import AudioFolder
 from asr_node.history.backup import BackupFailed, back_up, backups, prune
 from asr_node.history.database import FILE
+from asr_node.history.entry import new_id
 from asr_node.history.upkeep import Upkeep
-from tests.asr_node.history_bench import cursors, entry, opened, settings_in, until
+from tests.asr_node.history_bench import (
+    cursors,
+    entry,
+    no_file_grows_past,
+    opened,
+    settings_in,
+    until,
+)
 
 
 def rows_in(backup: Path) -> int:
@@ -125,6 +136,26 @@ async def test_a_folder_that_cannot_be_tidied_ends_no_upkeep(
         upkeep = Upkeep(settings_in(tmp_path), history, None, [lambda: _set(swept)])
         upkeep.start()
         await until(swept.is_set)  # comes after the backup
+        await upkeep.stop()
+
+
+async def test_old_recordings_go_though_a_full_disk_keeps_rows_from_going(tmp_path: Path) -> None:
+    """They are what fills it."""
+    settings = settings_in(tmp_path, history_days=1, keep_audio=True)
+    audio = AudioFolder(settings.data_dir / "audio", 2**30)
+    async with opened(tmp_path) as history:
+        await history.record(entry())
+        with no_file_grows_past((settings.data_dir / f"{FILE}-wal").stat().st_size):
+            await history.record(entry(raw_text="x" * 20_000))
+            await until(lambda: history.degraded)
+            upkeep = Upkeep(settings, history, audio, round_seconds=0.0001)
+            upkeep.start()
+            for _ in range(2):  # hours
+                audio.keep(
+                    io.BytesIO(b"RIFF"), "clip.wav", new_id(), datetime(2020, 1, 1, tzinfo=UTC)
+                )
+                await until(lambda: not any((settings.data_dir / "audio").iterdir()))
+            assert history.degraded
         await upkeep.stop()
 
 
