@@ -32,7 +32,7 @@ class Pool:
         self._launcher = Launcher(settings)
         results = Results(scheduler, poison, metrics)
         self._slots = [
-            Slot(settings, self._launcher, scheduler, results, self._check_stuck)
+            Slot(settings, self._launcher, scheduler, results, self._check_stuck, self._hold)
             for _ in range(settings.workers)
         ]
         self._capabilities: Capabilities | None = None
@@ -112,6 +112,11 @@ class Pool:
         """What waits for a worker that does not come up must not wait for ever."""
         if self.state != READY:
             self._scheduler.fail_all(not_ready(self.state))
+
+    def _hold(self, state: str) -> None:
+        """One is out of memory, and its operator is to say where all go on."""
+        for slot in self._slots:
+            slot.hold(state)
 
 
 def _device(slot: Slot) -> str:

@@ -38,13 +38,16 @@ class Slot:
         scheduler: Scheduler,
         results: Results,
         on_stuck: Callable[[], None],
+        on_held: Callable[[str], None],
     ) -> None:
-        """`on_stuck` hears when nothing but its operator may help this slot on."""
+        """`on_stuck` hears when nothing but its operator may help this slot on, `on_held` when
+        work is held until its operator has chosen, in words."""
         self._settings = settings
         self._launcher = launcher
         self._scheduler = scheduler
         self._results = results
         self._on_stuck = on_stuck
+        self._on_held = on_held
         self.state = "computing the model's digest"
         self.held = False  # not ready, but work may wait until it is
         self.device = settings.device  # as asked for
@@ -106,6 +109,11 @@ class Slot:
         async with self._turn:
             if self.running is not None:
                 await self.running.process.call("clear_cache")
+
+    def hold(self, state: str) -> None:
+        """From the end of its batch on, until `load`."""
+        if self.ready:
+            self._become(state, held=True)
 
     def _become(self, state: str, *, held: bool = False) -> None:
         self.state = state
@@ -212,6 +220,7 @@ class Slot:
         if policy == "ask":
             hint = "all work is held until POST /admin/device says where to go on"
             self._become(f"{why}; {hint}", held=True)
+            self._on_held(self.state)
             return
         try:
             await self._load(running, "cpu")

@@ -94,6 +94,21 @@ async def test_on_oom_ask_holds_all_work_until_its_operator_answers(start: Calla
         assert (await running.client.get("/readyz")).status_code == 200
 
 
+async def test_on_oom_ask_holds_every_worker(
+    start: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start(device="cuda:0", on_oom="ask", workers=2) as running:
+        await running.until(lambda: len(running.node.stats().worker_pids) == 2)
+        await running.until_ready()
+        running.engine.recognizer.short_of_memory = 1
+        held = asyncio.create_task(post(running.client))
+        await running.until(lambda: not running.node.ready)
+        assert running.node.stats().queue_length == 1
+        assert [record.message for record in caplog.records].count("device.out_of_memory") == 1
+        await running.node.set_device("cpu")
+        assert (await held).status_code == 200
+
+
 async def test_on_oom_fail_refuses_and_is_not_ready(start: Callable) -> None:
     async with start(device="cuda:0", on_oom="fail") as running:
         await running.until_ready()
