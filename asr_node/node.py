@@ -194,6 +194,7 @@ class Node:
             if deaths >= ENOUGH:
                 raise audio_ends_worker()
             request.suspect = deaths > 0
+            self._check_accepts()  # again: what joins the line after the last worker waits for ever
             device = self._pool.device
             recognition = await Recognizing(
                 self.scheduler, request, options, on_segment, device

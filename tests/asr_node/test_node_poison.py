@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
+from asr_node.errors import NotReady
+from asr_node.recognizer import DecodeOptions
 from asr_node.worker.poison import MOST, Poison
 from tests.asr_node.node_fakes import encoded, tone
 
@@ -21,6 +25,7 @@ pytestmark = pytest.mark.timeout(240)
 CLIP = encoded(tone(1.0))
 DEADLY = encoded(tone(1.5))
 DEADLY_SAMPLES = 24_000
+OPTIONS = DecodeOptions("zh", itn=False)
 
 
 async def post(client: httpx.AsyncClient, data: bytes = CLIP) -> httpx.Response:
@@ -186,6 +191,20 @@ async def test_a_worker_without_a_successor_serves_on(start: Callable) -> None:
         assert running.node.ready
         assert running.node.stats().worker_pids == pids
         assert (await post(running.client)).status_code == 200
+
+
+async def test_who_comes_while_the_last_worker_goes_does_not_wait_for_ever(running) -> None:
+    """Where a recording has ended a worker, others are hashed on their way into the line."""
+    await running.node._poison.blame(tone(2.0))
+    hashing, go = ThreadPoolExecutor(1), threading.Event()
+    asyncio.get_running_loop().set_default_executor(hashing)
+    hashing.submit(go.wait, 60)
+    late = asyncio.create_task(running.node.recognize(tone(1.0), OPTIONS, "late"))
+    await running.until(lambda: running.node.scheduler.requests == 1)
+    await running.node.unload()
+    go.set()
+    with pytest.raises(NotReady):
+        await asyncio.wait_for(late, 30)
 
 
 async def test_deaths_are_remembered_on_the_disk_and_bounded(tmp_path: Path) -> None:
