@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from controller.adapters.store import SqlStore
 from controller.api.status import percent
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Freeze
+from controller.core.preflight import LoadCheck
 from controller.core.rollout import ENDED, NEXT, Phase
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
@@ -25,6 +27,7 @@ from tests.engine.fakes import PLAN, Clock, FakeWorld, as_json
 VERSIONS = st.sampled_from(["v2", "v3"])
 ALL = st.sampled_from(["v1", "v2", "v3"])
 STEPS = (replace(PLAN.steps[0], min_requests=2, deadline_seconds=600), *PLAN.steps[1:])
+LIVE = (LiveGate("success", Kind.SUCCESS, on_inconclusive="continue"),)
 PLANS = st.sampled_from(
     [
         PLAN,
@@ -32,6 +35,8 @@ PLANS = st.sampled_from(
         replace(PLAN, promote="auto", steps=STEPS, on_inconclusive="rollback"),
         replace(PLAN, promote="auto", on_fail="hold", freeze=(Freeze("0 * * * *", 600),)),
         replace(PLAN, gates=(), promote="auto", rollback_window_seconds=0),
+        replace(PLAN, live_gates=LIVE, promote="auto", load_check=LoadCheck("digits", 4, 2, 99)),
+        replace(PLAN, gates=(), eval_sets=(), live_gates=LIVE, consent="required"),
     ]
 )
 
@@ -115,11 +120,16 @@ class Fleet(RuleBasedStateMachine):
     def a_version_hears_worse_or_well(self, version: str, wrong: bool) -> None:
         self.world.heard[version] = "请拨打一零八六" if wrong else "请拨打一零零八六"
 
-    @rule(requests=st.integers(0, 5))
-    def users_come(self, requests: int) -> None:
-        canary = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
-        self.world.served = [canary] * requests
+    @rule(requests=st.integers(0, 60), status=st.sampled_from([200, 200, 503]))
+    def users_come(self, requests: int, status: int) -> None:
+        """As many to stable, where they are well, as to the canary."""
+        for pool, came in (("stable", 200), ("canary", status)):
+            self.world.served += [
+                Served(pool, "percent", f"{pool}-{n}", 200, (("127.0.0.1:9009", came),))
+                for n in range(requests)
+            ]
         self.run(self.driver.loop.observe_traffic())
+        self.run(self.driver.round())
 
     @rule()
     def the_controller_is_killed_and_starts_again(self) -> None:
@@ -140,7 +150,8 @@ class Fleet(RuleBasedStateMachine):
         assert rollout is not None
         assert not rollout.ended, "a rollout that has ended gets nothing"
         assert routing.canary == rollout.version
-        assert routing.canary_percent <= rollout.current_step.percent
+        allowed = 0 if rollout.plan.asks else rollout.current_step.percent
+        assert routing.canary_percent <= allowed
 
     @invariant()
     def the_router_knows_whom_it_sends_to(self) -> None:
