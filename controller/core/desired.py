@@ -95,6 +95,7 @@ def desired(
         alarm: str | None = "no node is known to be healthy; the last node lists stay in place"
     else:
         alarm = _alarm(config, fleet, main, membership)
+        membership = _with_last_nodes(main, membership, loaded)
     routing = _routing(config, main, active, membership)
     healthy = any(view.ready for view in views.values())
     return Desired(nodes, membership, replace(routing, known_healthy=healthy), alarm)
@@ -193,6 +194,16 @@ def _routing(
         sticky=config.sticky,
         trial=trial,
     )
+
+
+def _with_last_nodes(main: str, membership: Membership, loaded: Membership | None) -> Membership:
+    """Fail static, too, where others are healthy but nobody who could serve the stable traffic:
+    its nodes may answer although our probes say that they do not."""
+    known = membership.group_names()
+    last = loaded.group(main) if loaded is not None else None
+    if last is None or main in known or BACKUP_GROUP in known:
+        return membership
+    return Membership(tuple(sorted((*membership.groups, last), key=lambda group: group.name)))
 
 
 def _alarm(config: FleetConfig, fleet: Fleet, main: str, membership: Membership) -> str | None:

@@ -160,3 +160,12 @@ def test_an_evaluated_version_has_a_node_that_is_never_behind_the_router() -> No
     found = desired(CONFIG, Fleet("v1"), None, views, Routing("v1"), None, evaluated={"v3"})
     assert found.wants("v3-1")
     assert found.membership.group("v3") is None
+
+
+def test_a_version_whose_nodes_all_fail_keeps_its_last_nodes_where_nobody_takes_over() -> None:
+    before = plan("v1-1", "v1-2").membership
+    canary_only = plan("v2-1", rollout=a_rollout(), loaded=before)
+    assert canary_only.membership.group("v1") == before.group("v1")
+    assert canary_only.alarm == "no node of stable v1 is ready; nobody serves its traffic"
+    with_backup = plan("backup-v1-1", loaded=before)
+    assert with_backup.membership.group("v1") is None
