@@ -42,6 +42,7 @@ SENSEVOICE_LANGUAGES: Final = frozenset(CLASSES[SENSEVOICE].languages)
 GIVEN_PER_CALL: Final = frozenset({"cache", "data_in", "data_lengths", "input", "key"})
 SHORTEST: Final = SAMPLE_RATE // 10  # shorter audio is padded: a frame must fit
 KERNELS_KEPT: Final = "16"  # of 1024: oneDNN keeps one for each shape, and memory would grow
+CHATTER: Final = "trust_remote_code: False"  # FunASR warns of it with each model that it loads
 TAG: Final = re.compile(r"<\|([^|]*)\|>")
 CJK: Final = r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
 GAP: Final = re.compile(rf"(?<={CJK})\s+(?={CJK})")
@@ -65,6 +66,7 @@ class FunASREngine:
     def load(self, folders: Mapping[str, Path], device: str) -> FunASRRecognizer:
         for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(name, KERNELS_KEPT)  # read at the first inference
+        logging.getLogger().addFilter(_is_no_chatter)
         printed = StringIO()
         try:
             with redirect_stdout(printed):
@@ -237,3 +239,7 @@ def _check_weights(model_class: str, printed: str) -> None:
             f"model.pt lacks {len(missing)} weights, which would be random; first: {missing[0]}"
         )
     event("model.weights_missing", level=logging.WARNING, count=len(missing), first=missing[0])
+
+
+def _is_no_chatter(record: logging.LogRecord) -> bool:
+    return record.msg != CHATTER

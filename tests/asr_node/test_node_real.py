@@ -134,6 +134,10 @@ def test_recordings_are_transcribed(node: NodeProcess) -> None:
     assert jiwer.cer(said, heard) < 0.15
 
 
+def test_a_start_that_goes_well_warns_of_nothing(node: NodeProcess) -> None:
+    assert [line for line in node.log() if line["level"] != "info"] == []
+
+
 def test_itn_writes_digits_and_without_it_words(node: NodeProcess) -> None:
     texts = {}
     for itn in ("true", "false"):
