@@ -23,7 +23,12 @@ from rich.table import Table
 if __name__ == "__main__":  # as a script: packages are found from the repository's root
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from controller.core.comparison.bootstrap import Floats, in_blocks, paired_bootstrap
+from controller.core.comparison.bootstrap import (
+    Floats,
+    in_blocks,
+    paired_bootstrap,
+    unseen_errors,
+)
 from controller.core.comparison.sample_size import required
 
 _POPULATION: Final = 400_000
@@ -146,9 +151,10 @@ def power(runs: int, seed: int) -> dict[str, float]:
     differences = population[1] - population[0]
     truth = float(differences.sum() / population[2].sum())
     spread = float(np.std(differences - truth * population[2]) / population[2].mean())
+    unseen = unseen_errors(*_sample(population, 300, seed)) / float(population[2].mean())
     found = {}
     for bound in (0.01, 0.005):
-        size = required(bound, spread)
+        size = required(bound, spread, unseen=unseen)
         passed = 0
         for run in range(runs):
             sample = _sample(population, size, seed + run)

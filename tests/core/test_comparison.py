@@ -151,4 +151,4 @@ def test_half_the_margin_takes_four_times_the_recordings() -> None:
 
 
 def test_without_spread_it_takes_as_many_as_show_what_was_not_seen() -> None:
-    assert required(0.01, 0.0, unseen=3.0) == 300
+    assert required(0.01, 0.0, unseen=1.5) == 300

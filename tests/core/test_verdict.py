@@ -180,9 +180,9 @@ def test_pass_and_fail_are_what_the_interval_says(counts: list[tuple[int, int]])
 
 
 def test_the_numbers_of_utterances_are_those_of_the_formula() -> None:
-    assert required_utterances(0.3) == 1131  # ((1.960 + 0.842) x 3.6 / 0.3)^2 = 1130.3
-    assert required_utterances(1.0) == 102
-    assert required_utterances(0.5, spread_points=7.2) == 1628
+    assert required_utterances(0.3, 3.6, 0) == 1131  # ((1.960 + 0.842) x 3.6 / 0.3)^2 = 1130.3
+    assert required_utterances(1.0, 0, 22) == 44  # 2 x 22 / 1
+    assert required_utterances(1.0) == 117  # (1.960 + 0.842) x 2.4 / sqrt(117) + 2 x 22 / 117 = 1.0
 
 
 @pytest.mark.parametrize("bound", [0.75, 1.0])
@@ -195,13 +195,13 @@ def test_an_eval_set_too_small_for_its_bound_is_refused_with_what_it_takes() -> 
         check_size(ErrorRateGate(max_increase_points=0.3), {"digits": 40})
     assert str(refused.value) == (
         "eval set digits has 40 utterances, too few for a bound of 0.3 points: it takes about "
-        "1,140; nothing was started. Add recordings, raise max_increase_points to 1.6, or leave "
+        "768; nothing was started. Add recordings, raise max_increase_points to 2.2, or leave "
         "digits out of gate error-rate"
     )
 
 
 def test_the_bound_that_a_refusal_names_is_accepted() -> None:
-    check_size(ErrorRateGate(max_increase_points=1.6), {"digits": 40})
+    check_size(ErrorRateGate(max_increase_points=2.2), {"digits": 40})
 
 
 def test_no_bound_makes_a_handful_of_utterances_enough() -> None:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from controller.adapters.eval_sets import read_eval_set
 from controller.adapters.plan_files import load_plan
+from controller.core.comparison.pairs import compare, pairs_of
 from controller.core.errors import Refused
 from controller.core.eval_set import EvalSet, Utterance
 from controller.core.gate import ErrorRateGate
@@ -89,11 +90,25 @@ def test_one_bad_looking_slice_of_many_is_not_a_fail() -> None:
 
 
 def test_utterances_of_a_few_speakers_decide_nothing_however_many_they_are() -> None:
-    few = a_score([1, 0] * 200, speakers=9)
-    verdict = overall(ErrorRateGate(), few, few)
+    stable, canary = a_score([0] * 400, speakers=9), a_score([5] * 400, speakers=9)
+    verdict = overall(ErrorRateGate(), stable, canary)
     assert verdict.verdict is Outcome.INCONCLUSIVE
     assert verdict.blocks == 9
     assert "at least 10" in verdict.reason
+
+
+def test_a_fail_takes_more_than_an_interval_that_just_begins_below_the_bound() -> None:
+    verdict = overall(ErrorRateGate(), a_score([0] * 100), a_score([1] * 20 + [0] * 80))
+    assert verdict.interval[0] < 0.01 < verdict.difference
+    assert verdict.p_within == pytest.approx(0.035, abs=0.01)
+    assert verdict.verdict is Outcome.INCONCLUSIVE
+
+
+def test_what_a_relative_bound_takes_is_reckoned_in_its_own_unit() -> None:
+    """An unseen recording of ten characters weighs 20 times as much in a rate of 5 %."""
+    pairs = pairs_of(a_score([1, 0] * 100), a_score([0, 1] * 100), "cer", "written")
+    points, percent = compare(ErrorRateGate(), pairs), compare(of_percent(20), pairs)
+    assert percent.unseen == pytest.approx(20 * points.unseen, rel=0.01)
 
 
 def test_speakers_who_are_unlike_make_the_interval_wider() -> None:

@@ -9,8 +9,9 @@ Two known weaknesses are mended. Percentile intervals of few blocks are too narr
 expanded as Student's t is wider than the normal (Hesterberg 2015, "What teachers should know
 about the bootstrap"). And what did not occur has no variance: so the upper end supposes one
 block more on which the second version is worse, the lower end one on which it is better, as the
-exact limit of a Poisson count supposes one event more. How much worse: as a wrong block is on
-average, one block lost whole counted in. So nothing is certain where nothing was seen.
+exact limit of a Poisson count supposes one event more. How much worse: as the largest difference
+that was seen, or as a wrong block is on average, with one block lost whole counted in, if that is
+more. So nothing is certain where nothing was seen.
 
 Coverage of what is nominally 95 %: docs/verdict.md."""
 
@@ -133,10 +134,11 @@ def _resampled(
 
 
 def unseen_errors(stable: Floats, canary: Floats, lengths: Floats) -> float:
-    """How many errors a block may bring that was not in the sample."""
+    """How many errors more or fewer a block may bring that was not in the sample."""
     wrong = np.concatenate((stable, canary))
     wrong = wrong[wrong > 0]
-    return float((np.sum(wrong) + np.mean(lengths)) / (len(wrong) + 1))
+    usual = (np.sum(wrong) + np.mean(lengths)) / (len(wrong) + 1)
+    return float(max(usual, np.max(np.abs(canary - stable))))
 
 
 def _ratio(change: Floats, base: Floats) -> Floats:

@@ -113,7 +113,7 @@ def compare(gate: ErrorRateGate, pairs: Sequence[Pair]) -> Compared:
         points=points,
         bounded=bounded,
         segments=_test(gate.measure, pairs),
-        unseen=unseen_errors(stable, canary, lengths) / max(1.0, float(np.mean(bases))),
+        unseen=unseen_errors(stable, canary, lengths) * len(numbers) / max(1.0, np.sum(bases)),
     )
 
 

@@ -17,7 +17,7 @@ from controller.core.comparison.sample_size import (
 from controller.core.gate import ErrorRateGate
 
 _HOPELESS: Final = 1_000_000  # times as many recordings
-_NONE_SEEN: Final = 3.0  # of a Poisson count of one, 97.5 % lie at or below
+_NO_SPREAD: Final = 1.5  # what was not seen weighs more where nothing else varies
 
 
 def passed(gate: ErrorRateGate, compared: Compared) -> str:
@@ -89,7 +89,7 @@ def _missing(gate: ErrorRateGate, compared: Compared, found: Bootstrap, one_of: 
 def _utterances_missing(gate: ErrorRateGate, compared: Compared, found: Bootstrap) -> str:
     samples, confidence = compared.samples, gate.confidence / 100
     spread = found.error * math.sqrt(samples)
-    unseen = compared.unseen * samples / compared.blocks * (1 if found.error else _NONE_SEEN)
+    unseen = compared.unseen * samples / compared.blocks * (1 if found.error else _NO_SPREAD)
     distance = abs(gate.bound - found.estimate)
     needed = required(max(gate.bound, distance), spread, confidence, unseen)
     if max(MINIMUM_UTTERANCES, needed) > samples:
