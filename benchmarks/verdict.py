@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from benchmarks.narrator import Narrator
 from benchmarks.rollouts_simulated.cases import (
     REQUESTS,
     SECONDS,
+    SHAPES_REQUESTS,
     USERS,
     Row,
     false_by_shape,
@@ -58,10 +60,11 @@ def wald_floor(good: float = 0.01, bad: float = 0.03, error: float = 0.01) -> fl
 
 def simulate_users(users: int, rollouts: int, seed: int, requests: int) -> dict[str, Any]:
     """Everything about one number of users; a process's share of the work."""
+    fewer = min(requests, SHAPES_REQUESTS)
     return {
         "rows": rows_of(users, rollouts, seed, requests),
-        "false_by_shape": false_by_shape(users, rollouts, seed),
-        "passed_at_margin": passed_at_margin(users, rollouts, seed),
+        "false_by_shape": false_by_shape(users, rollouts, seed, fewer),
+        "passed_at_margin": passed_at_margin(users, rollouts, seed, fewer),
     }
 
 
@@ -81,24 +84,20 @@ def numbers(found: dict[int, dict[str, Any]], rollouts: int, seed: int) -> dict[
         "missed_rate": round(max([1 - r.rolled_back for r in missable] + [leaks.missed]), 4),
         "floor_ratio": round(max(r.requests or math.inf for r in many) / wald_floor(), 3),
         **{f"bad_answers_ratio_{p.name.lower()}_tuned": _worst(judged, p.name) for p in PEERS},
-        "bootstrap_seconds": round(bootstrap_seconds(), 3),
+        "bootstrap_seconds": round(bootstrap_seconds(rounds=3 if rollouts >= 100 else 1), 3),
         "floor_requests": round(wald_floor()),
         "false_rollback_rate_memory": float(leaks.false.mean()),
         "false_rollback_rate_other_shapes": shapes,
         "promoted_at_margin": {users: part["passed_at_margin"] for users, part in found.items()},
         "leak": {"missed": leaks.missed, "hours": round(leaks.hours, 2)},
         "words": {
-            f"{100 * rise:g} points": vars_of(judge_words(seed, evaluations, rise))
+            f"{100 * rise:g} points": asdict(judge_words(seed, evaluations, rise))
             for rise in (0.0, 0.005)
         },
         "rows": [row.to_json() for row in rows],
         "rollouts": rollouts,
         "seed": seed,
     }
-
-
-def vars_of(words: Any) -> dict[str, float]:
-    return {"failed": words.failed, "passed": words.passed}
 
 
 def _worst(rows: Sequence[Row], peer: str) -> float:

@@ -20,8 +20,7 @@ RATES: Final = (1, 10, 100)
 REQUESTS: Final = 120_000
 SECONDS: Final = {1: 86_400, 10: 12_000, 100: 1_200}
 SHAPES: Final = ("lognormal", "two kinds")
-_SHAPES_REQUESTS: Final = 36_000
-_MARGIN_REQUESTS: Final = 36_000
+SHAPES_REQUESTS: Final = 36_000
 _BAD_START_SECONDS: Final = 600
 _WORSE: Final = 1 - 0.97 / 0.99  # of those that would have succeeded
 
@@ -155,18 +154,20 @@ def _mean(values: Ints) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def false_by_shape(users: int, rollouts: int, seed: int) -> dict[str, float]:
+def false_by_shape(
+    users: int, rollouts: int, seed: int, requests: int = SHAPES_REQUESTS
+) -> dict[str, float]:
     """False rollbacks where the users' own error rates have another shape."""
     found = {}
     for number, shape in enumerate(SHAPES, start=20):
-        equal = simulate(
-            seed + number, rollouts, users, _SHAPES_REQUESTS, Fault(), shape, bins=False
-        )
+        equal = simulate(seed + number, rollouts, users, requests, Fault(), shape, bins=False)
         found[shape] = float((equal.success.requests >= 0).mean())
     return found
 
 
-def passed_at_margin(users: int, rollouts: int, seed: int) -> float:
+def passed_at_margin(
+    users: int, rollouts: int, seed: int, requests: int = SHAPES_REQUESTS
+) -> float:
     """Versions worse by just the margin (1 point) that the promoting test let pass."""
-    worse = simulate(seed + 30, rollouts, users, _MARGIN_REQUESTS, Fault(0.0101), bins=False)
+    worse = simulate(seed + 30, rollouts, users, requests, Fault(0.0101), bins=False)
     return float((worse.success_within.requests >= 0).mean())

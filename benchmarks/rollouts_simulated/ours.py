@@ -29,7 +29,7 @@ class Decided:
 
 
 @dataclass(slots=True)
-class Tests:
+class EventTests:
     """`budget`: the chance of a false rollback that this test may have."""
 
     is_canary: Bools  # by key

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.rollouts_simulated.ours import Decided, Tests
+from benchmarks.rollouts_simulated.ours import Decided, EventTests
 from benchmarks.rollouts_simulated.traffic import CHUNK, SHARE, Chunk, Fault, Ints, Traffic
 from controller.core.live.gate import FAIL_BUDGET, Kind
 
@@ -70,8 +70,10 @@ def _batch(
 ) -> Outcome:
     traffic = Traffic(rng, rollouts, users, fault, shape, latency)
     keys = traffic.is_canary
-    success = Tests(keys, rollouts, margin=0.01, expected=0.01, budget=FAIL_BUDGET[Kind.SUCCESS])
-    slow = Tests(keys, rollouts, margin=0.05, expected=0.05, budget=FAIL_BUDGET[Kind.LATENCY])
+    success = EventTests(
+        keys, rollouts, margin=0.01, expected=0.01, budget=FAIL_BUDGET[Kind.SUCCESS]
+    )
+    slow = EventTests(keys, rollouts, margin=0.05, expected=0.05, budget=FAIL_BUDGET[Kind.LATENCY])
     counted: list[list[Ints]] = [[], [], [], []]
     while traffic.made < requests:
         decided = _all_decided(success, slow if latency else None)
@@ -94,7 +96,7 @@ def _batch(
     )
 
 
-def _all_decided(success: Tests, slow: Tests | None) -> bool:
+def _all_decided(success: EventTests, slow: EventTests | None) -> bool:
     decided = success.worse.requests >= 0
     if slow is not None:
         decided = decided | (slow.worse.requests >= 0)

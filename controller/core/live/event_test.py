@@ -34,6 +34,7 @@ EXTRAS: Final = (0.004, 0.01, 0.025, 0.05, 0.12, 0.4)
 _HORIZON_REQUESTS: Final = 1000  # "around then": older requests fade from the rates
 _FADE: Final = 1 - 1 / _HORIZON_REQUESTS
 _HEAVIEST: Final = 1e9  # the newest request's weight, before all are scaled down
+KNOWN_AFTER: Final = 10  # requests of the canary, before it is known what share it gets
 _CLEAN: Final = 1 / 8  # of the margin: the rate that the bet on good requests supposes
 _CLEAN_REQUESTS: Final = 100  # of each key
 # At most one key in so many is taken to be broken in a way that no key of stable is.
@@ -57,6 +58,8 @@ class EventTest:
         self._weight = 1.0
         self._stable_rates = 0.0
         self._canary_rates = [0.0] * len(self._extras)
+        self._since = 0  # requests of the canary since its share last changed
+        self._pending: list[tuple[float, bool, str, list[float]]] = []
         self._clean = 0.0
         self._credits: dict[str, list[float]] = {}
         self.worse = 0.0  # the most that the log of the evidence has reached
@@ -75,13 +78,22 @@ class EventTest:
         self._add_to_rates(canary, rates)
         if canary and requests < _CLEAN_REQUESTS:
             self._bet_on_good_ones(event)
+        self._since += canary
         if event:
-            self._weigh(canary, key, rates)
+            self._pending.append((self._weight, canary, key, rates))
+        if self._since >= KNOWN_AFTER:
+            self._weigh_pending()
         if canary or event:
             self._keep_the_most()
         if not canary:
             self.frailty.learn(requests, events, event)
         pool.count(key, event)
+
+    def share_changed(self) -> None:
+        """The canary gets another share of the traffic from now on: who made requests around
+        then is learned anew; the evidence stays."""
+        self._stable_rates, self._canary_rates = 0.0, [0.0] * len(self._extras)
+        self._since, self._pending = 0, []
 
     def _add_to_rates(self, canary: bool, rates: list[float]) -> None:
         self._weight /= _FADE
@@ -93,6 +105,7 @@ class EventTest:
         if self._weight > _HEAVIEST:
             self._stable_rates /= self._weight
             self._canary_rates = [total / self._weight for total in self._canary_rates]
+            self._pending = [(w / self._weight, *rest) for w, *rest in self._pending]
             self._weight = 1.0
 
     def _bet_on_good_ones(self, event: bool) -> None:
@@ -104,6 +117,15 @@ class EventTest:
         _, margin, *extras = self._log_likelihoods
         self.worse = max(self.worse, _log_mean_exp(extras))
         self.within = max(self.within, _log_mean_exp([-margin, self._clean]))
+
+    def _weigh_pending(self) -> None:
+        """Bad requests wait until it is known what share the canary gets; those from before it
+        had any traffic are forgotten."""
+        oldest = self._weight * math.exp(-1)
+        for weight, canary, key, rates in self._pending:
+            if weight >= oldest:
+                self._weigh(canary, key, rates)
+        self._pending.clear()
 
     def _weigh(self, canary: bool, key: str, rates: list[float]) -> None:
         """The log likelihood, under each hypothesis, of its having been this request."""
@@ -137,6 +159,8 @@ class EventTest:
             "canary": self.canary.to_json(),
             "log_likelihoods": self._log_likelihoods,
             "weight": self._weight,
+            "since": self._since,
+            "pending": [list(bad) for bad in self._pending],
             "clean": self._clean,
             "stable_rates": self._stable_rates,
             "canary_rates": self._canary_rates,
@@ -153,6 +177,8 @@ class EventTest:
         test.canary = PoolCounts.from_json(value["canary"])
         test._log_likelihoods = list(value["log_likelihoods"])
         test._weight, test._clean = value["weight"], value["clean"]
+        test._since = value["since"]
+        test._pending = [(w, canary, key, rates) for w, canary, key, rates in value["pending"]]
         test._stable_rates = value["stable_rates"]
         test._canary_rates = list(value["canary_rates"])
         test._credits = {key: list(credit) for key, credit in value["credits"].items()}

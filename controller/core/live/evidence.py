@@ -46,6 +46,11 @@ class LiveEvidence:
                 if event is not None:
                     self._tests[gate.name].observe(observation.canary, observation.key, event)
 
+    def share_changed(self) -> None:
+        """To be called when the canary's share of the traffic was changed."""
+        for test in self._tests.values():
+            test.share_changed()
+
     def _event(self, gate: LiveGate, seen: Observation) -> bool | None:
         """Whether the request is a bad one to the gate; None where it does not tell."""
         if gate.kind is Kind.SUCCESS:
