@@ -50,7 +50,7 @@ def rollout_events(
         return []
     events = []
     if is_news(before, after, told):
-        events.append(_judged(before, after, now))
+        events.append(_judged(before, after, told, now))
     if _phase_changed(before, after):
         events.append(_phase_event(before, after, traffic, actor, now))
     return events
@@ -64,12 +64,18 @@ def _outcomes(verdicts: Sequence[Verdict]) -> dict[str, Outcome]:
     return {verdict.gate: verdict.verdict for verdict in verdicts}
 
 
-def _judged(before: Rollout | None, rollout: Rollout, now: datetime.datetime) -> Event:
-    """They belong to the step in which they were measured, not to the one they lead to."""
+def _judged(
+    before: Rollout | None, rollout: Rollout, told: tuple[Verdict, ...], now: datetime.datetime
+) -> Event:
+    """They belong to the step in which they were measured, not to the one they lead to.
+    `changed` are the gates that say something else than when they were told last."""
+    known = _outcomes(told)
+    changed = [v.gate for v in rollout.verdicts if known.get(v.gate) is not v.verdict]
     found = [verdict.verdict for verdict in rollout.verdicts]
     counts = ", ".join(f"{found.count(o)} {o}" for o in Outcome if o in found)
     measured_in = before if before is not None and before.id == rollout.id else rollout
-    data = {**_context(measured_in), "verdicts": [verdict_data(v) for v in rollout.verdicts]}
+    verdicts = [verdict_data(v) for v in rollout.verdicts]
+    data = {**_context(measured_in), "changed": changed, "verdicts": verdicts}
     return Event("rollout.judged", rollout.id, f"gates: {counts}", "controller", now, data)
 
 

@@ -31,11 +31,15 @@ _Words = tuple[str, str]  # title, what to do next
 
 
 def notice(event: Event, language: Language) -> Notice | None:
-    """The notice of an event; None where it is not news."""
+    """The notice of an event; None where it is not news, or was written down by a controller of
+    another version, with other data."""
     made = _MAKERS.get(event.kind)
     if made is None:
         made = _drill if event.kind.startswith("drill.") else _none
-    return made(event, language)
+    try:
+        return made(event, language)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def joined(notices: Sequence[Notice], service: str) -> tuple[str, str]:
@@ -55,7 +59,7 @@ def _phase(event: Event, language: Language) -> Notice | None:
     data = event.data
     phase = Phase(data["phase"])
     topic = _topic(phase, data)
-    if topic is None or "version" not in data:  # events of older controllers say less
+    if topic is None:
         return None
     title, advice = _PHASE_WORDS[language][_wording(phase, data)]
     values = _values(event.subject, data)
@@ -185,7 +189,9 @@ _OUTCOMES: Final[Mapping[Language, Mapping[str, str]]] = {
 _MOST_GATES: Final = 12  # those that failed come first; the report has all
 
 
-def _verdict(event: Event, language: Language) -> Notice:
+def _verdict(event: Event, language: Language) -> Notice | None:
+    if not _is_decision(event.data):
+        return None
     verdicts = sorted(event.data["verdicts"], key=lambda v: _RANK.get(v["verdict"], 1))
     counts = {kind: sum(v["verdict"] == kind for v in verdicts) for kind in _RANK}
     values = {**counts, "version": event.data["version"], "id": event.subject}
@@ -215,22 +221,35 @@ _VERDICT_WORDS: Final[Mapping[Language, _Words]] = {
 }
 
 
+def _is_decision(data: Mapping[str, Any]) -> bool:
+    """Not that numbers moved, nor that live traffic is too little still to tell."""
+    changed = [v for v in data["verdicts"] if v["gate"] in data["changed"]]
+    return any(v["verdict"] != "inconclusive" or v.get("keys") is None for v in changed)
+
+
 def _gate(verdict: Mapping[str, Any], language: Language) -> str:
     """A line of numbers; what the verdict says in words stands in the report."""
     said = _OUTCOMES[language].get(verdict["verdict"], verdict["verdict"])
     line = _GATE_LINES[language]
     gate = verdict.get("gate", "?")
+    numbers = _numbers(verdict) or verdict.get("reason", "")
+    return line.format(gate=gate, said=said, numbers=numbers)
+
+
+def _numbers(verdict: Mapping[str, Any]) -> str | None:
+    """None where it was not measured as a rate with an interval."""
     try:
         low, high = (100 * float(end) for end in verdict["interval"])
         before, after = 100 * float(verdict["stable"]), 100 * float(verdict["canary"])
         difference = 100 * float(verdict["difference"])
-    except (KeyError, TypeError, ValueError):  # a gate that was not measured as a rate
-        return line.format(gate=gate, said=said, numbers=verdict.get("reason", ""))
-    numbers = (
+    except (KeyError, TypeError, ValueError):
+        return None
+    if verdict.get("keys") is not None and low == high:  # of nodes: words say more
+        return None
+    return (
         f"{before:.2f} % → {after:.2f} %, Δ {difference:+.2f} [{low:+.2f}, {high:+.2f}], "
         f"n={verdict.get('samples', '?')}"
     )
-    return line.format(gate=gate, said=said, numbers=numbers)
 
 
 _GATE_LINES: Final = {"en": "{gate}: {said}. {numbers}", "zh": "{gate}：{said}。{numbers}"}

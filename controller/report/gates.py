@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from controller.core.gate import ErrorRateGate
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Plan
 from controller.report.words import plain
 
@@ -17,8 +19,20 @@ SIGNS: Final = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
 WORDS: Final = {"pass": "Pass", "fail": "Fail", "inconclusive": "Undecided"}
 _SHOWN: Final = {
     "gate", "verdict", "stable", "canary", "difference", "interval", "relative_interval",
-    "samples", "reason", "measure", "form",
+    "samples", "reason", "measure", "form", "keys",
 }  # fmt: skip
+
+
+Gate = ErrorRateGate | LiveGate
+_OF_NODES: Final = {Kind.MEMORY, Kind.DEGRADED}
+_LIVE: Final = {
+    "success": "failed requests",
+    "empty": "empty answers",
+    "latency": "requests slower than 95 % of stable's",
+    "real-time-factor": "requests slow for their length",
+    "memory": "GPU memory",
+    "degraded": "degraded nodes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,6 @@ class GateLine:
 
 
 def gate_line(verdict: Mapping[str, Any], plan: Plan) -> GateLine:
-    samples = verdict.get("samples")
     gate = _gate(str(verdict.get("gate", "")), plan)
     return GateLine(
         gate=plain(verdict.get("gate", "?")),
@@ -73,7 +86,7 @@ def gate_line(verdict: Mapping[str, Any], plan: Plan) -> GateLine:
         stable=_percent(verdict.get("stable")),
         canary=_percent(verdict.get("canary")),
         change=_change(verdict),
-        samples=f"{samples:,}" if isinstance(samples, int) else "?",
+        samples=_samples(verdict, gate),
         reason=plain(verdict.get("reason", "")),
         more=tuple(
             (key.replace("_", " "), _number(value))
@@ -84,17 +97,29 @@ def gate_line(verdict: Mapping[str, Any], plan: Plan) -> GateLine:
     )
 
 
-def _kind(verdict: Mapping[str, Any], gate: object) -> str:
-    """`CER, written`; gates of other kinds have neither."""
+def _kind(verdict: Mapping[str, Any], gate: Gate | None) -> str:
+    """`CER, written`, or what a live gate looks at."""
+    if isinstance(gate, LiveGate):
+        return _LIVE.get(gate.kind, gate.kind)
     measure = verdict.get("measure") or getattr(gate, "measure", "")
     form = verdict.get("form") or getattr(gate, "form", "")
     return plain(", ".join(part for part in (str(measure).upper(), str(form)) if part))
 
 
-def _gate(name: str, plan: Plan) -> object:
+def _gate(name: str, plan: Plan) -> Gate | None:
     """The plan's gate that a verdict is of, or None; its name stands before the part."""
-    named = [gate for gate in plan.gates if f"{name} ".startswith(f"{gate.name} ")]
+    gates: list[Gate] = [*plan.gates, *plan.live_gates]
+    named = [gate for gate in gates if f"{name} ".startswith(f"{gate.name} ")]
     return max(named, key=lambda gate: len(gate.name), default=None)
+
+
+def _samples(verdict: Mapping[str, Any], gate: Gate | None) -> str:
+    """`500`; of live traffic `5,310 of 212 users`, which are its unit, or looks at nodes."""
+    counts = [verdict[key] for key in ("samples", "keys") if isinstance(verdict.get(key), int)]
+    if not counts:
+        return "?"
+    whose = "nodes" if isinstance(gate, LiveGate) and gate.kind in _OF_NODES else "users"
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} of {counts[1]:,} {whose}"
 
 
 def _percent(value: object) -> str:
@@ -109,17 +134,26 @@ def _change(verdict: Mapping[str, Any]) -> str:
     return f"{100 * (difference or 0):+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points"
 
 
-def _picture(verdict: Mapping[str, Any], gate: object) -> Picture | None:
+def _picture(verdict: Mapping[str, Any], gate: Gate | None) -> Picture | None:
     """In points, or in percent of stable's rate where the gate's bound is one."""
     relative = bool(getattr(gate, "is_relative", False))
     interval = verdict.get("relative_interval" if relative else "interval")
     difference, stable = verdict.get("difference"), verdict.get("stable")
     if not interval or not _are_numbers(difference, stable, *interval) or (relative and not stable):
         return None
+    if verdict.get("keys") is not None and interval[0] == interval[1]:  # of nodes
+        return None
     estimate = float(difference or 0) / (float(stable or 0) if relative else 1.0)
-    bound = getattr(gate, "bound", None)
+    bound = _bound(gate)
     label = "" if bound is None else f"+{100 * bound:g}{' %' if relative else ''}"
     return _placed(interval[0], interval[1], estimate, bound, label)
+
+
+def _bound(gate: Gate | None) -> float | None:
+    """What passes, as a ratio; None where the gate has no such bound."""
+    if isinstance(gate, LiveGate):
+        return gate.margin_points / 100
+    return gate.bound if gate is not None else None
 
 
 def _placed(low: float, high: float, estimate: float, bound: float | None, label: str) -> Picture:

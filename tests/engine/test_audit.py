@@ -30,6 +30,7 @@ def test_a_verdict_is_written_down_with_all_its_numbers() -> None:
     assert (event.kind, event.message) == ("rollout.judged", "gates: 1 fail")
     assert event.data["verdicts"] == [verdict_data(FAIL)]
     assert (event.data["step"], event.data["version"]) == (0, "v2")
+    assert event.data["changed"] == ["error-rate digits"]
 
 
 def test_numbers_that_move_without_another_outcome_do_not_fill_the_audit() -> None:

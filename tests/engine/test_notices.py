@@ -81,6 +81,26 @@ def test_a_verdict_is_told_with_its_numbers(language: Language, title: str, line
     assert found.body.splitlines()[0] == line
 
 
+def test_live_traffic_that_is_too_little_to_tell_is_no_news() -> None:
+    undecided = replace(a_verdict(Outcome.INCONCLUSIVE), gate="success", keys=3)
+    assert told(HOLDING, replace(HOLDING, verdicts=(undecided,))) == []
+    degraded = replace(undecided, verdict=Outcome.FAIL, interval=(0.5, 0.5), reason="v2-1 is")
+    (found,) = told(HOLDING, replace(HOLDING, verdicts=(degraded,)))
+    assert found.body.splitlines()[0] == "success: FAIL. v2-1 is"
+
+
+def test_numbers_that_moved_before_a_step_ended_are_no_news() -> None:
+    judged = replace(HOLDING, verdicts=(a_verdict(),))
+    moved = replace(a_verdict(), samples=999)
+    traffic = Traffic(lambda _: None)
+    events = rollout_events(
+        judged, replace(HOLDING, phase=Phase.WAITING, verdicts=(moved,)), (a_verdict(),),
+        traffic, "controller", NOON,
+    )  # fmt: skip
+    found = [notice(event, "en") for event in events]
+    assert [n.topic for n in found if n is not None] == [Topic.STEP]
+
+
 def test_a_gate_without_numbers_says_why() -> None:
     verdict = a_verdict(Outcome.INCONCLUSIVE)
     judged = replace(HOLDING, verdicts=(replace(verdict, interval=(float("nan"), 0.0)),))
@@ -103,9 +123,10 @@ def test_what_is_no_news_is_not_told(kind: str) -> None:
     assert notice(Event(kind, "s", "m", "ann", NOON), "en") is None
 
 
-def test_a_change_that_an_older_controller_wrote_down_is_not_told() -> None:
-    data = {"phase": "holding", "step": 0, "percent": 5}
-    assert notice(Event("rollout.phase_changed", "r1", "m", "ann", NOON, data), "en") is None
+@pytest.mark.parametrize("kind", ["rollout.phase_changed", "rollout.judged"])
+def test_what_a_controller_of_another_version_wrote_down_is_not_told(kind: str) -> None:
+    data = {"phase": "holding", "step": 0, "percent": 5, "verdicts": [{"verdict": "pass"}]}
+    assert notice(Event(kind, "r1", "m", "ann", NOON, data), "en") is None
 
 
 def test_notices_that_gathered_become_one_message_named_by_the_urgent_one() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from controller.core.gate import ErrorRateGate
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Plan, Step
 from controller.core.rollout import Phase, Rollout, begin
 from controller.core.verdict import Outcome, Verdict
@@ -26,6 +27,7 @@ PLAN = Plan(
         ErrorRateGate("words", "wer", None, ("digits",), max_increase_percent=10.0),
     ),
     eval_sets=("digits",),
+    live_gates=(LiveGate("success", Kind.SUCCESS), LiveGate("degraded", Kind.DEGRADED)),
 )
 VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2")}
 DIGESTS = {"v1": "1" * 64, "v2": "2" * 64}
@@ -45,7 +47,11 @@ GOOD = (
         relative_interval=(-0.02, 0.04), measure="wer", probability_of_improvement=0.31,
     ),
 )  # fmt: skip
-BAD = (verdict("error-rate digits", Outcome.FAIL, 0.021, 0.043), *GOOD[:1])
+LIVE = (
+    verdict("success", Outcome.FAIL, 0.011, 0.043, keys=212),
+    replace(verdict("degraded", Outcome.PASS, 0.0, 0.0, keys=2), stable=0.0, canary=0.0),
+)
+BAD = (*LIVE, verdict("error-rate digits", Outcome.FAIL, 0.021, 0.043), *GOOD[:1])
 
 
 class History:

@@ -8,11 +8,11 @@ from controller.core.verdict import Outcome
 from controller.engine.audit import verdict_data
 from controller.report.gates import gate_line
 from controller.report.worst import cases
-from tests.report.reports import BAD, GOOD, PLAN, measured, verdict, worst
+from tests.report.reports import BAD, GOOD, LIVE, PLAN, measured, verdict, worst
 
 
 def test_a_failed_gate_is_drawn_beyond_its_bound() -> None:
-    line = gate_line(verdict_data(BAD[0]), PLAN)
+    line = gate_line(verdict_data(BAD[2]), PLAN)
     picture = line.picture
     assert (line.word, line.change) == ("Fail", "+3.20 [+2.10, +4.30] points")
     assert picture is not None
@@ -39,6 +39,18 @@ def test_a_relative_bound_is_drawn_in_percent_of_stables_rate() -> None:
     assert picture is not None
     assert picture.bound_label == "+10 %"
     assert picture.low < picture.same < picture.high < picture.bound
+
+
+def test_a_live_gate_is_drawn_against_its_margin_and_counts_users() -> None:
+    line = gate_line(verdict_data(LIVE[0]), PLAN)
+    assert (line.kind, line.samples) == ("failed requests", "500 of 212 users")
+    assert line.picture is not None
+    assert line.picture.bound_label == "+1"
+
+
+def test_a_live_gate_of_nodes_has_words_and_no_picture() -> None:
+    line = gate_line(verdict_data(LIVE[1]), PLAN)
+    assert (line.kind, line.samples, line.picture) == ("degraded nodes", "500 of 2 nodes", None)
 
 
 def test_numbers_that_the_page_does_not_know_are_listed() -> None:

@@ -85,7 +85,7 @@ def test_the_page_has_every_gate_phase_and_version() -> None:
 
 def test_pictures_say_in_words_what_they_show() -> None:
     pictures = [given for tag, given in Page(html(promoted_and_rolled_back())).tags if tag == "svg"]
-    assert len(pictures) == 9
+    assert len(pictures) == 10
     assert all(given["role"] == "img" and given["aria-label"] for given in pictures)
 
 

@@ -34,7 +34,7 @@ def test_the_verdicts_of_every_step_are_there_with_the_step_they_were_measured_i
     judgements = promoted_and_rolled_back().judgements
     assert [(j.step, j.percent, len(j.verdicts)) for j in judgements] == [
         (1, 5, 3),
-        (2, 50, 2),
+        (2, 50, 4),
         (2, 50, 3),
     ]
     assert judgements[1].verdicts[0]["verdict"] == "fail"
