@@ -42,7 +42,7 @@ def test_the_simulated_evidence_is_the_controllers(extra: float) -> None:
                 test.observe(bool(canary), str(key), bool(failed))
     apart = many.most - [test.worse for test in one]
     assert abs(apart.mean()) < 0.2
-    assert np.abs(apart).max() < 1.5
+    assert np.all(np.abs(apart) < 0.5 + 0.3 * many.most)
 
 
 def intervals(*bad: int, requests: int = 100) -> Intervals:
@@ -93,7 +93,7 @@ def test_a_leak_is_found_before_the_memory_is_full_and_settling_is_none() -> Non
 
 
 def test_it_prints_a_table_and_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    verdict.main(["--rollouts", "5", "--requests", "6000"])
+    verdict.main(["--rollouts", "2", "--requests", "6000"])
     *table, last = capsys.readouterr().out.strip().split("\n")
     found = json.loads(last)
     assert any("+2 % errors" in line for line in table)

@@ -105,7 +105,7 @@ class EventTest:
         if self._weight > _HEAVIEST:
             self._stable_rates /= self._weight
             self._canary_rates = [total / self._weight for total in self._canary_rates]
-            self._pending = [(w / self._weight, *rest) for w, *rest in self._pending]
+            self._pending = [(w / self._weight, c, k, r) for w, c, k, r in self._pending]
             self._weight = 1.0
 
     def _bet_on_good_ones(self, event: bool) -> None:
