@@ -14,7 +14,7 @@ from controller.report.gates import gate_line
 from controller.report.markdown import actual_share, options
 from controller.report.record import Record
 from controller.report.shares import bars
-from controller.report.words import course, duration, headline, moment, plain
+from controller.report.words import course, duration, headline, moment, people, plain
 from controller.report.worst import cases
 from controller.views import plan
 
@@ -30,6 +30,7 @@ def html(record: Record) -> str:
         rollout=record.rollout,
         headline=headline(record),
         course=course(record),
+        people=people(record),
         bars=bars(record),
         judgements=[
             (judgement, [gate_line(v, record.rollout.plan) for v in judgement.verdicts])

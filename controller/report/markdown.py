@@ -8,7 +8,7 @@ from typing import Final
 
 from controller.report.gates import GateLine, gate_line
 from controller.report.record import Judgement, Record
-from controller.report.words import course, duration, headline, moment, plain
+from controller.report.words import course, duration, headline, moment, people, plain
 from controller.report.worst import Case, cases
 from controller.views import plan
 
@@ -31,10 +31,14 @@ def escaped(text: object) -> str:
 
 def _head(record: Record) -> str:
     rollout = record.rollout
-    return (
-        f"# Rollout {escaped(rollout.id)}: {escaped(headline(record))}\n\n"
-        f"{escaped(course(record))}\n\nWhy: {escaped(rollout.reason)}"
-    )
+    lines = [
+        f"# Rollout {escaped(rollout.id)}: {escaped(headline(record))}",
+        escaped(course(record)),
+        f"Why: {escaped(rollout.reason)}",
+    ]
+    if who := people(record):
+        lines.append(f"Commands by {escaped(who)}")
+    return "\n\n".join(lines)
 
 
 def _versions(record: Record) -> str:

@@ -42,6 +42,16 @@ def course(record: Record) -> str:
     )
 
 
+def people(record: Record) -> str:
+    """Who gave which commands: `ann: start, promote; bob: rollback`. "" where nobody did."""
+    given: dict[str, list[str]] = {}
+    for event in record.events:
+        noun, _, command = event.kind.partition(".")
+        if noun == "command" and command != "refused":
+            given.setdefault(event.actor, []).append(command)
+    return "; ".join(f"{actor}: {', '.join(commands)}" for actor, commands in given.items())
+
+
 def moment(at: datetime.datetime) -> str:
     return f"{at.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 

@@ -108,11 +108,13 @@ def test_a_rollouts_events_are_those_of_its_time_and_what_concerned_it_later(
     saved = [
         an_event("before"), an_event("its start"), phase("r1", "preparing"), an_event("alarm"),
         phase("r1", "promoted"), an_event("after"), phase("r2", "preparing"),
-        phase("r1", "rolled_back"),
+        replace(an_event("its rollback"), kind="command.rollback"), phase("r1", "rolled_back"),
     ]  # fmt: skip
     store.save(saved)
     messages = [event.message for event in store.rollout_events("r1", 100)]
-    assert messages == ["its start", "preparing", "alarm", "promoted", "rolled_back"]
+    assert messages == [
+        "its start", "preparing", "alarm", "promoted", "its rollback", "rolled_back",
+    ]  # fmt: skip
     assert store.rollout_events("r9", 100) == []
 
 

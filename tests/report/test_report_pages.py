@@ -78,7 +78,8 @@ def test_the_page_has_every_gate_phase_and_version() -> None:
     for part in (
         "v2 was rolled back to v1", "Gates at step 1 (5 %)", "error-rate digits", "Fail.",
         "+3.20 [+2.10, +4.30] points", "words overall", "4 more errors", "1" * 64, "2" * 64,
-        "promoted by ann, all the way", "plan default: 5 % for at least 10m", "49.18 %",
+        "promoted by ann, all the way", "Commands by ann: promote; bob: rollback",
+        "plan default: 5 % for at least 10m", "49.18 %",
     ):  # fmt: skip
         assert part in text
 

@@ -9,7 +9,7 @@ from controller.core.rollout import Phase
 from controller.core.verdict import Outcome
 from controller.report import report_data, report_of
 from controller.report.shares import bars
-from controller.report.words import course, duration, headline, plain
+from controller.report.words import course, duration, headline, people, plain
 from tests.core.rollouts import NOON, a_rollout, a_verdict
 from tests.report.reports import GOOD, History, promoted_and_rolled_back
 
@@ -55,6 +55,10 @@ def test_the_heading_is_the_outcome() -> None:
         "Started by ann on 2026-11-21 12:00:00 UTC, ended after 27 min 10 s. "
         "It reached 100 % of the traffic."
     )
+
+
+def test_who_gave_which_command_is_said_and_who_was_refused_is_not() -> None:
+    assert people(promoted_and_rolled_back()) == "ann: promote; bob: rollback"
 
 
 def test_a_rollout_under_way_has_a_report_too() -> None:

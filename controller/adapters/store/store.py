@@ -123,10 +123,13 @@ class SqlStore:
                 return []
             changes = [row for row in own if row.kind == "rollout.phase_changed"]
             ended = [row.id for row in changes if row.data.get("phase") in ENDED]
-            during = events.c.id >= own[0].id - 1  # the command that began it stands before
+            during = events.c.id >= own[0].id - 1  # the command that led to it stands before
+            later = events.c.subject == rollout_id
             if ended:
                 during &= events.c.id <= ended[0]
-            query = select(events).where(during | (events.c.subject == rollout_id))
+                before = [row.id - 1 for row in own if row.id > ended[0]]
+                later |= events.c.id.in_(before) & events.c.kind.startswith("command.")
+            query = select(events).where(during | later)
             rows = connection.execute(query.order_by(events.c.id).limit(limit)).all()
         return [_event(row) for row in rows]
 
