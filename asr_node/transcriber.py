@@ -122,16 +122,18 @@ class Transcriber:
     async def _recognize(
         self, attempt: _Attempt, on_segment: Callable[[Segment], None] | None
     ) -> Recognition:
-        samples = await self._samples(attempt.recording.file)
+        samples = await self._samples(attempt)
         attempt.duration_seconds = samples.size / SAMPLE_RATE
         return await self.node.recognize(
             samples, attempt.recording.options, attempt.request_id, attempt.priority, on_segment
         )
 
-    async def _samples(self, file: IO[bytes] | Samples) -> Samples:
+    async def _samples(self, attempt: _Attempt) -> Samples:
+        file = attempt.recording.file
         if isinstance(file, np.ndarray):
             return file
-        return await self.decoders.decode(file, self.node.settings.max_duration_seconds)
+        limit, urgent = self.node.settings.max_duration_seconds, attempt.priority is Priority.LIVE
+        return await self.decoders.decode(file, limit, urgent=urgent)
 
     async def _record(
         self, attempt: _Attempt, recognition: Recognition | None = None, error: str | None = None

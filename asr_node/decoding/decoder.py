@@ -55,8 +55,12 @@ class Decoder:
         """Raises OSError where there can be no other process, DecoderEnded where it ends."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
-            child = await Child.start(module, theirs, OUTPUT, ENVIRONMENT)
+        try:
+            with theirs:
+                child = await Child.start(module, theirs, OUTPUT, ENVIRONMENT)
+        except BaseException:
+            ours.close()
+            raise
         decoder = cls(child, ours, START_SECONDS)
         try:
             await decoder._greeted()

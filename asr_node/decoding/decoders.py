@@ -28,6 +28,7 @@ class Decoders:
         self._count = count
         self._start = start
         self._turns = asyncio.Semaphore(count)
+        self._patient = asyncio.Semaphore(max(1, count - 1))  # one is left for who is waited for
         self._running: set[Decoder] = set()
         self._idle: list[Decoder] = []
         self._working: set[asyncio.Task[Any]] = set()
@@ -50,11 +51,18 @@ class Decoders:
         while self._running:
             await self._end(next(iter(self._running)))
 
-    async def decode(self, file: IO[bytes], max_seconds: float) -> Samples:
+    async def decode(self, file: IO[bytes], max_seconds: float, *, urgent: bool = True) -> Samples:
         """Raises RequestRefused: 400 for what is not audio, 422 for what ends decoders, 503 where
         the node cannot do it now.
 
+        `urgent`: somebody waits for it; hours of audio that can wait do not take every decoder.
         A caller who gives up frees the decoder soon."""
+        if urgent:
+            return await self._in_turn(file, max_seconds)
+        async with self._patient:
+            return await self._in_turn(file, max_seconds)
+
+    async def _in_turn(self, file: IO[bytes], max_seconds: float) -> Samples:
         await self._turns.acquire()
         work = self._begin(self._decode(file, max_seconds))
         work.add_done_callback(lambda _: self._turns.release())

@@ -194,6 +194,19 @@ async def test_memory_without_end_is_refused(commanded: Decoders) -> None:
     assert len(commanded.pids) == 1
 
 
+async def test_what_can_wait_leaves_a_decoder_for_who_is_waited_for(commanded: Decoders) -> None:
+    files = [io.BytesIO(b"hang"), io.BytesIO(b"hang")]
+    patient = [
+        asyncio.create_task(commanded.decode(file, 60.0, urgent=False))  # type: ignore[arg-type]
+        for file in files
+    ]
+    await until(lambda: commanded.pids)
+    assert (await commands(commanded, "")).size == 16_000
+    for task in patient:
+        task.cancel()
+    await asyncio.wait(patient)
+
+
 async def test_who_leaves_frees_the_decoder() -> None:
     decoders = Decoders(count=1, start=partial(Decoder.start, decoder_fakes.MODULE))
     leaver = asyncio.create_task(commands(decoders, "hang"))
