@@ -5,13 +5,13 @@ are summed once a chunk of requests rather than at each (a test compares the two
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.rollouts_simulated.traffic import CHUNK, Bools, Chunk, Floats, Ints
 from controller.core.live import event_test, hazard
+from controller.core.live.gate import PASS_BUDGET
 
 
 @dataclass(slots=True)
@@ -28,49 +28,29 @@ class Decided:
         return cls(*(np.full(rollouts, n, np.int64) for n in (-1, 0, 0)))
 
 
-@dataclass(slots=True)
 class EventTests:
-    """`budget`: the chance of a false rollback that this test may have."""
+    """One test for each rollout. `budget`: the chance of a false rollback that it may have;
+    `worse` and `within`: when each test was sure; `most`: the most that the log of the evidence
+    for `worse` has reached."""
 
-    is_canary: Bools  # by key
-    rollouts: int
-    margin: float
-    expected: float
-    budget: float
-    pass_budget: float = 0.05
-    worse: Decided = field(init=False)
-    within: Decided = field(init=False)
-
-    def __post_init__(self) -> None:
-        rows, keys = self.rollouts, len(self.is_canary)
-        self._extras = np.array([0.0, self.margin, *event_test.EXTRAS])
-        self._events = np.zeros(keys, np.int32)
-        self._place = np.cumsum(self.is_canary) - 1  # of a canary's key in `_credits`
+    def __init__(
+        self, is_canary: Bools, rollouts: int, margin: float, expected: float, budget: float
+    ) -> None:
+        self.rollouts, self.margin, self.expected, self.budget = rollouts, margin, expected, budget
+        self.worse, self.within = Decided.none(rollouts), Decided.none(rollouts)
+        self.most = np.zeros(rollouts)
+        self._extras = np.array([0.0, margin, *event_test.EXTRAS])
+        self._events = np.zeros(len(is_canary), np.int32)
+        self._place = np.cumsum(is_canary) - 1  # of a canary's key in `_credits`
         self._credits = np.zeros((int(self._place[-1]) + 1, len(self._extras)))
-        self._stable_rates = np.zeros(rows)
-        self._canary_rates = np.zeros((rows, len(self._extras)))
-        self._log = np.zeros((rows, len(self._extras)))
-        self._clean = np.zeros(rows)
-        self._learned = np.zeros((4, rows))  # requests, events, pairs, event pairs
-        self._stable_keys = np.zeros(rows, np.int64)
-        self._canary_requests = np.zeros(rows, np.int64)
-        self._canary_bad = np.zeros(rows, np.int64)
-        self.worse, self.within = Decided.none(rows), Decided.none(rows)
-        self.most = np.zeros(rows)
-
-    _extras: Floats = field(init=False)
-    _events: NDArray[np.int32] = field(init=False)
-    _place: Ints = field(init=False)
-    _credits: Floats = field(init=False)
-    _stable_rates: Floats = field(init=False)
-    _canary_rates: Floats = field(init=False)
-    _log: Floats = field(init=False)
-    _clean: Floats = field(init=False)
-    _learned: Floats = field(init=False)
-    _stable_keys: Ints = field(init=False)
-    _canary_requests: Ints = field(init=False)
-    _canary_bad: Ints = field(init=False)
-    most: Floats = field(init=False)
+        self._stable_rates = np.zeros(rollouts)
+        self._canary_rates = np.zeros((rollouts, len(self._extras)))
+        self._log = np.zeros((rollouts, len(self._extras)))
+        self._clean = np.zeros(rollouts)
+        self._learned = np.zeros((4, rollouts))  # requests, events, pairs, event pairs
+        self._stable_keys = np.zeros(rollouts, np.int64)
+        self._canary_requests = np.zeros(rollouts, np.int64)
+        self._canary_bad = np.zeros(rollouts, np.int64)
 
     def observe(self, chunk: Chunk, bad: Bools, made: int) -> None:
         """`made`: requests of each rollout before this chunk."""
@@ -155,7 +135,7 @@ class EventTests:
         self.most[row] = np.maximum(self.most[row], worse)
         for decided, evidence, budget in (
             (self.worse, worse, self.budget),
-            (self.within, self._within(row), self.pass_budget),
+            (self.within, self._within(row), PASS_BUDGET),
         ):
             hit = (evidence >= np.log(1 / budget)) & (decided.requests[row] < 0)
             r, c = row[hit], column[hit]

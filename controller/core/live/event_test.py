@@ -1,14 +1,14 @@
 """Are the canary's requests bad more often? A test that may be read after every request.
 
 Each bad request is a draw: whose was it? If the versions are equal, each request made around then
-is as likely as its key's past says (`hazard`), and what follows for the canary's share is exact,
-however often everything fails together. So the product of
+is as likely as its key's past says (`hazard`), however often everything fails together. The
+product over the bad requests of
 
     rate of the one that failed, if worse / all rates around then, if worse
     ---------------------------------------------------------------------
     rate of the one that failed, if equal / all rates around then, if equal
 
-is a martingale that starts at 1: it ever exceeds 1/a with probability at most a (Ville 1939).
+is then a martingale that starts at 1: it ever exceeds 1/a with probability at most a (Ville 1939).
 That is the anytime-valid logrank test (ter Schure, Pérez-Ortiz, Ly & Grünwald 2020) for events
 that recur (Prentice, Williams & Peterson 1981), of a mixture over how much worse (Robbins 1970).
 
@@ -17,8 +17,9 @@ Two tests, two budgets: `worse` rejects "not worse than stable", `within` reject
 `margin` to each key's rate, at least as many requests fail, so good ones are bet on, too
 (Waudby-Smith & Ramdas 2023), and the two martingales are averaged.
 
-The rates of keys are a model; simulation shows that other shapes do no harm
-(benchmarks/verdict.py). One key among n is the oddest with probability 1/n, whatever the shape:
+That is exact for rates that are known; here they are learned from the requests before, and the
+keys' own are taken for gamma distributed. How often equal versions are sent home all the same is
+measured, for other shapes of users too (benchmarks/verdict.py, docs/measurements.md). One key among n is the oddest with probability 1/n, whatever the shape:
 so no single key's evidence counts for more than that."""
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class EventTest:
             self._bet_on_good_ones(event)
         self._since += canary
         if event:
-            self._pending.append((self._weight, canary, key, rates))
+            self._wait(canary, key, rates)
         if self._since >= KNOWN_AFTER:
             self._weigh_pending()
         if canary or event:
@@ -118,13 +119,17 @@ class EventTest:
         self.worse = max(self.worse, _log_mean_exp(extras))
         self.within = max(self.within, _log_mean_exp([-margin, self._clean]))
 
-    def _weigh_pending(self) -> None:
-        """Bad requests wait until it is known what share the canary gets; those from before it
-        had any traffic are forgotten."""
+    def _wait(self, canary: bool, key: str, rates: list[float]) -> None:
+        """Bad requests wait until it is known what share the canary gets; the oldest are
+        forgotten, so that none from before it had any traffic tells of it."""
         oldest = self._weight * math.exp(-1)
-        for weight, canary, key, rates in self._pending:
-            if weight >= oldest:
-                self._weigh(canary, key, rates)
+        while self._pending and self._pending[0][0] < oldest:
+            self._pending.pop(0)
+        self._pending.append((self._weight, canary, key, rates))
+
+    def _weigh_pending(self) -> None:
+        for _, canary, key, rates in self._pending:
+            self._weigh(canary, key, rates)
         self._pending.clear()
 
     def _weigh(self, canary: bool, key: str, rates: list[float]) -> None:
