@@ -19,8 +19,10 @@ Two tests, two budgets: `worse` rejects "not worse than stable", `within` reject
 
 That is exact for rates that are known; here they are learned from the requests before, and the
 keys' own are taken for gamma distributed. How often equal versions are sent home all the same is
-measured, for other shapes of users too (benchmarks/verdict.py, docs/measurements.md). One key among n is the oddest with probability 1/n, whatever the shape:
-so no single key's evidence counts for more than that."""
+measured, for other shapes of users too (benchmarks/verdict.py, docs/measurements.md).
+
+One key among n is the oddest with probability 1/n, whatever the shape of the rates: so no single
+key's evidence counts for more than that."""
 
 from __future__ import annotations
 
