@@ -41,7 +41,8 @@ PLAN: Final[dict[str, Any]] = {
             "measure": "cer",
             "max_increase_points": 1.0,
             "eval_sets": list(EVAL_SETS),
-        }
+        },
+        {"kind": "success", "on_inconclusive": "continue"},
     ],
     "on_fail": "rollback",
     "on_inconclusive": "hold",
@@ -102,6 +103,7 @@ class Story:
         caught = rollout["phase"] == "rolled_back" and any("digits" in gate for gate in failed)
         self._must(caught, "v3 is rolled back by the gate on digits", rollout["reason"])
         time.sleep(3)
+        self._tell_report(rollout["id"])
         self._seconds_of_last("automatic rollback → last request to v3", self._decided_at(), "v3")
         self._error_rates()
 
@@ -184,8 +186,19 @@ class Story:
     def _show_verdicts(self, stable: str, rollout: dict[str, Any]) -> None:
         version = rollout["version"]
         self.report.verdicts[version] = rollout["verdicts"]
-        title = f"error rates (CER), {stable} against {version}"
+        title = f"{stable} against {version}: error rates (CER); failed requests of live traffic"
         self._tell.verdicts(title, rollout["verdicts"])
+
+    def _tell_report(self, rollout_id: str) -> None:
+        """What stays of it for years; here only the lines of the gates."""
+        self._tell.command(f"rollout report {rollout_id}")
+        lines = self._fleet.rollout_command("report", rollout_id).splitlines()
+        parts = ("error-rate digits", "error-rate service")
+        gates = [line for line in lines if line.startswith("|") and any(p in line for p in parts)]
+        self._tell.say(f"its report has {len(lines)} lines, among them")
+        for line in gates[:2]:
+            self._tell.plain(f"          {line}")
+        self._must(len(gates) >= 2, "v3's report tells digits from service", "no gates in it")
 
     def _error_rates(self) -> None:
         """CER of all versions on all eval sets, and v3's worst utterances beside v2's. All were
