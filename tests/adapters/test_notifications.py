@@ -115,7 +115,7 @@ async def test_a_service_that_hangs_ends_with_the_time_and_leaves_no_process(
     began = time.monotonic()
     with pytest.raises(NotificationFailed, match="no answer in time"):
         await AppriseMessenger(timeout_seconds=2).send(patient, "t", "b", urgent=False)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
@@ -155,30 +155,32 @@ async def test_the_secret_is_in_no_log_event_error_or_process_list(
     caplog.set_level(logging.DEBUG)
     chat.status = status
     store = SqlStore.in_folder(tmp_path)
-    messenger = AppriseMessenger(timeout_seconds=2)
-    notifier = Notifier("asr", [target], store, messenger, Clock(), pauses_seconds=(0.0,))
-    await notifier.round()
-    await asyncio.sleep(0.2)
+    messenger = AppriseMessenger(timeout_seconds=60)
+    notifier = Notifier("asr", [target], store, messenger, Clock(), pauses_seconds=())
+    store.move_cursor(target.name, 0)
     store.save([Event("fleet.alarm", "fleet", "no node is ready", "controller", NOON)])
-    seen = [await watched(notifier)]
-    seen += [repr(await notifier.test("ann")), caplog.text, repr(store.events())]
+    seen = [await watched(notifier, chat)]
+    if status is not None:
+        seen.append(repr(await notifier.test("ann")))
+        assert "notification.failed" in caplog.text
     await notifier.close()
+    seen += [caplog.text, repr(store.events()), *capfd.readouterr()]
     store.close()
-    assert chat.received
     assert SENDER in seen[0]
-    assert "notification.failed" in caplog.text
-    assert [text for text in [*seen, *capfd.readouterr()] if SECRET in text] == []
+    assert [text for text in seen if SECRET in text] == []
 
 
-async def watched(notifier: Notifier) -> str:
-    """The command lines of all our children while one message is on its way."""
+async def watched(notifier: Notifier, chat: Chat) -> str:
+    """The command lines of all our children while one message is on its way: until it failed,
+    or arrived where it never gets an answer."""
     lines: set[str] = set()
     await notifier.round()
-    while notifier._jobs._tasks:
+    while notifier._jobs._tasks and not (chat.received and chat.status is None):
         for child in psutil.Process().children(recursive=True):
             try:
                 lines.add(" ".join(child.cmdline()))
             except psutil.NoSuchProcess:
                 continue
         await asyncio.sleep(0.05)
+    assert chat.received
     return "\n".join(lines)
