@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/bootstrap.py [--runs 1000] [--seed 1]
 
 Versions are drawn whose true difference is known, and the bound is put exactly there, where both
-answers are wrong: at 95 % each should come in 2.5 % of the runs. About six minutes on one core."""
+answers are wrong: at 95 % each should come in 2.5 % of the runs. about ten minutes on one core."""
 
 from __future__ import annotations
 
