@@ -11,6 +11,15 @@ from typing import Any, Final
 
 from controller.core.notification import Language, Topic
 from controller.core.rollout import Phase
+from controller.engine.notice_words import (
+    DRILL_WORDS,
+    FLEET_WORDS,
+    GATE_LINES,
+    OUTCOMES,
+    PHASE_WORDS,
+    REASON,
+    VERDICT_WORDS,
+)
 from controller.engine.records import Event
 
 
@@ -25,9 +34,6 @@ class Notice:
     @property
     def text(self) -> str:
         return f"{self.title}\n{self.body}\n({self.at:%Y-%m-%d %H:%M:%S} UTC)"
-
-
-_Words = tuple[str, str]  # title, what to do next
 
 
 def notice(event: Event, language: Language) -> Notice | None:
@@ -61,9 +67,9 @@ def _phase(event: Event, language: Language) -> Notice | None:
     topic = _topic(phase, data)
     if topic is None:
         return None
-    title, advice = _PHASE_WORDS[language][_wording(phase, data)]
+    title, advice = PHASE_WORDS[language][_wording(phase, data)]
     values = _values(event.subject, data)
-    reason = f"{_REASON[language]}{event.message}"
+    reason = f"{REASON[language]}{event.message}"
     return Notice(
         topic,
         title.format_map(values),
@@ -107,85 +113,6 @@ def _values(rollout_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_REASON: Final[Mapping[Language, str]] = {"en": "Why: ", "zh": "原因："}
-_PHASE_WORDS: Final[Mapping[Language, Mapping[str, _Words]]] = {
-    "en": {
-        "preparing": (
-            "Rollout of {version} started (plan {plan}, {steps} steps)",
-            "Next: {first} % of the traffic as soon as its nodes are ready. "
-            "`rollout abort` ends it, `rollout status` shows it.",
-        ),
-        "holding": (
-            "{version} has {percent} % of the traffic (step {step} of {steps})",
-            "Next: its gates are measured. Nothing to do; `rollback` ends it at once.",
-        ),
-        "waiting": (
-            "{version} waits for you at {percent} % (step {step} of {steps})",
-            "Do: `rollout promote` goes on, `rollout abort` goes back, `rollout report {id}` "
-            "shows the numbers.",
-        ),
-        "paused": (
-            "Rollout of {version} is paused at {percent} %",
-            "Do: `rollout resume` goes on, `rollout abort` goes back.",
-        ),
-        "resumed": (
-            "Rollout of {version} goes on at {percent} % (step {step} of {steps})",
-            "Nothing to do.",
-        ),
-        "promoted": (
-            "{version} is promoted: it serves all traffic",
-            "Nothing to do. `rollback` goes back to {from_version}; `rollout report {id}` says why "
-            "it was promoted.",
-        ),
-        "rolled_back": (
-            "{version} was rolled back: {from_version} serves all traffic",
-            "Nothing urgent: traffic is safe. `rollout report {id}` shows the numbers.",
-        ),
-        "aborted": (
-            "Rollout of {version} was aborted: {from_version} serves all traffic",
-            "Nothing to do. `rollout report {id}` shows how far it came.",
-        ),
-    },
-    "zh": {
-        "preparing": (
-            "{version} 开始发布（计划 {plan}，共 {steps} 步）",
-            "接下来：节点就绪后接 {first}% 流量。`rollout abort` 结束，`rollout status` 看进展。",
-        ),
-        "holding": (
-            "{version} 已接 {percent}% 流量（第 {step} 步，共 {steps} 步）",
-            "接下来：测门禁。不用做什么；`rollback` 立即退回。",
-        ),
-        "waiting": (
-            "{version} 停在 {percent}%，等人决定（第 {step} 步，共 {steps} 步）",
-            "请决定：`rollout promote` 继续，`rollout abort` 退回，`rollout report {id}` 看数据。",
-        ),
-        "paused": (
-            "{version} 的发布已暂停在 {percent}%",
-            "请决定：`rollout resume` 继续，`rollout abort` 退回。",
-        ),
-        "resumed": (
-            "{version} 的发布继续，比例 {percent}%（第 {step} 步，共 {steps} 步）",
-            "不用做什么。",
-        ),
-        "promoted": (
-            "{version} 已转正，承接全部流量",
-            "不用做什么。`rollback` 退回 {from_version}；`rollout report {id}` 说明为什么转正。",
-        ),
-        "rolled_back": (
-            "{version} 已回滚，{from_version} 承接全部流量",
-            "不急：流量已安全。`rollout report {id}` 看数据。",
-        ),
-        "aborted": (
-            "{version} 的发布已中止，{from_version} 承接全部流量",
-            "不用做什么。`rollout report {id}` 看走到了哪里。",
-        ),
-    },
-}
-
-_OUTCOMES: Final[Mapping[Language, Mapping[str, str]]] = {
-    "en": {"pass": "pass", "fail": "FAIL", "inconclusive": "undecided"},
-    "zh": {"pass": "通过", "fail": "没过", "inconclusive": "说不准"},
-}
 _MOST_GATES: Final = 12  # those that failed come first; the report has all
 
 
@@ -195,7 +122,7 @@ def _verdict(event: Event, language: Language) -> Notice | None:
     verdicts = sorted(event.data["verdicts"], key=lambda v: _RANK.get(v["verdict"], 1))
     counts = {kind: sum(v["verdict"] == kind for v in verdicts) for kind in _RANK}
     values = {**counts, "version": event.data["version"], "id": event.subject}
-    title, advice = _VERDICT_WORDS[language]
+    title, advice = VERDICT_WORDS[language]
     lines = [_gate(verdict, language) for verdict in verdicts[:_MOST_GATES]]
     left = len(verdicts) - len(lines)
     lines += [f"… +{left}"] if left else []
@@ -209,16 +136,6 @@ def _verdict(event: Event, language: Language) -> Notice | None:
 
 
 _RANK: Final = {"fail": 0, "inconclusive": 1, "pass": 2}
-_VERDICT_WORDS: Final[Mapping[Language, _Words]] = {
-    "en": (
-        "Gates of {version}: {pass} passed, {fail} failed, {inconclusive} undecided",
-        "`rollout report {id}` has all numbers.",
-    ),
-    "zh": (
-        "{version} 的门禁：{pass} 项通过，{fail} 项没过，{inconclusive} 项说不准",
-        "全部数据见 `rollout report {id}`。",
-    ),
-}
 
 
 def _is_decision(data: Mapping[str, Any]) -> bool:
@@ -229,8 +146,8 @@ def _is_decision(data: Mapping[str, Any]) -> bool:
 
 def _gate(verdict: Mapping[str, Any], language: Language) -> str:
     """A line of numbers; what the verdict says in words stands in the report."""
-    said = _OUTCOMES[language].get(verdict["verdict"], verdict["verdict"])
-    line = _GATE_LINES[language]
+    said = OUTCOMES[language].get(verdict["verdict"], verdict["verdict"])
+    line = GATE_LINES[language]
     gate = verdict.get("gate", "?")
     numbers = _numbers(verdict) or verdict.get("reason", "")
     return line.format(gate=gate, said=said, numbers=numbers)
@@ -252,38 +169,17 @@ def _numbers(verdict: Mapping[str, Any]) -> str | None:
     )
 
 
-_GATE_LINES: Final = {"en": "{gate}: {said}. {numbers}", "zh": "{gate}：{said}。{numbers}"}
-
-
-_FLEET_WORDS: Final[Mapping[Language, Mapping[str, _Words]]] = {
-    "en": {
-        "fleet.alarm": ("Alarm: {message}", "Do: `rollout status` shows which nodes; look at it."),
-        "fleet.recovered": ("Recovered: {message}", "Nothing to do."),
-    },
-    "zh": {
-        "fleet.alarm": ("告警：{message}", "请查看：`rollout status` 列出是哪些节点。"),
-        "fleet.recovered": ("已恢复：各个池都正常", "不用做什么。"),
-    },
-}
-
-
 def _fleet(event: Event, language: Language) -> Notice:
-    title, advice = _FLEET_WORDS[language][event.kind]
+    title, advice = FLEET_WORDS[language][event.kind]
     alarm = event.kind == "fleet.alarm"
     return Notice(
         Topic.FAILOVER, title.format(message=event.message), advice, event.at, urgent=alarm
     )
 
 
-_DRILL_WORDS: Final[Mapping[Language, str]] = {
-    "en": "`rollout events` shows what was done.",
-    "zh": "`rollout events` 看做了什么。",
-}
-
-
 def _drill(event: Event, language: Language) -> Notice:
     word = {"en": "Drill", "zh": "演练"}[language]
-    return Notice(Topic.DRILL, f"{word}: {event.message}", _DRILL_WORDS[language], event.at)
+    return Notice(Topic.DRILL, f"{word}: {event.message}", DRILL_WORDS[language], event.at)
 
 
 _MAKERS: Final[Mapping[str, Callable[[Event, Language], Notice | None]]] = {

@@ -1,0 +1,119 @@
+"""The words of notices, in each language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from controller.core.notification import Language
+
+Words = tuple[str, str]  # title, what to do next
+
+REASON: Final[Mapping[Language, str]] = {"en": "Why: ", "zh": "原因："}
+PHASE_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
+    "en": {
+        "preparing": (
+            "Rollout of {version} started (plan {plan}, {steps} steps)",
+            "Next: {first} % of the traffic as soon as its nodes are ready. "
+            "`rollout abort` ends it, `rollout status` shows it.",
+        ),
+        "holding": (
+            "{version} has {percent} % of the traffic (step {step} of {steps})",
+            "Next: its gates are measured. Nothing to do; `rollback` ends it at once.",
+        ),
+        "waiting": (
+            "{version} waits for you at {percent} % (step {step} of {steps})",
+            "Do: `rollout promote` goes on, `rollout abort` goes back, `rollout report {id}` "
+            "shows the numbers.",
+        ),
+        "paused": (
+            "Rollout of {version} is paused at {percent} %",
+            "Do: `rollout resume` goes on, `rollout abort` goes back.",
+        ),
+        "resumed": (
+            "Rollout of {version} goes on at {percent} % (step {step} of {steps})",
+            "Nothing to do.",
+        ),
+        "promoted": (
+            "{version} is promoted: it serves all traffic",
+            "Nothing to do. `rollback` goes back to {from_version}; `rollout report {id}` says why "
+            "it was promoted.",
+        ),
+        "rolled_back": (
+            "{version} was rolled back: {from_version} serves all traffic",
+            "Nothing urgent: traffic is safe. `rollout report {id}` shows the numbers.",
+        ),
+        "aborted": (
+            "Rollout of {version} was aborted: {from_version} serves all traffic",
+            "Nothing to do. `rollout report {id}` shows how far it came.",
+        ),
+    },
+    "zh": {
+        "preparing": (
+            "{version} 开始发布（计划 {plan}，共 {steps} 步）",
+            "接下来：节点就绪后接 {first}% 流量。`rollout abort` 结束，`rollout status` 看进展。",
+        ),
+        "holding": (
+            "{version} 已接 {percent}% 流量（第 {step} 步，共 {steps} 步）",
+            "接下来：测门禁。不用做什么；`rollback` 立即退回。",
+        ),
+        "waiting": (
+            "{version} 停在 {percent}%，等人决定（第 {step} 步，共 {steps} 步）",
+            "请决定：`rollout promote` 继续，`rollout abort` 退回，`rollout report {id}` 看数据。",
+        ),
+        "paused": (
+            "{version} 的发布已暂停在 {percent}%",
+            "请决定：`rollout resume` 继续，`rollout abort` 退回。",
+        ),
+        "resumed": (
+            "{version} 的发布继续，比例 {percent}%（第 {step} 步，共 {steps} 步）",
+            "不用做什么。",
+        ),
+        "promoted": (
+            "{version} 已转正，承接全部流量",
+            "不用做什么。`rollback` 退回 {from_version}；`rollout report {id}` 说明为什么转正。",
+        ),
+        "rolled_back": (
+            "{version} 已回滚，{from_version} 承接全部流量",
+            "不急：流量已安全。`rollout report {id}` 看数据。",
+        ),
+        "aborted": (
+            "{version} 的发布已中止，{from_version} 承接全部流量",
+            "不用做什么。`rollout report {id}` 看走到了哪里。",
+        ),
+    },
+}
+
+OUTCOMES: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {"pass": "pass", "fail": "FAIL", "inconclusive": "undecided"},
+    "zh": {"pass": "通过", "fail": "没过", "inconclusive": "说不准"},
+}
+
+VERDICT_WORDS: Final[Mapping[Language, Words]] = {
+    "en": (
+        "Gates of {version}: {pass} passed, {fail} failed, {inconclusive} undecided",
+        "`rollout report {id}` has all numbers.",
+    ),
+    "zh": (
+        "{version} 的门禁：{pass} 项通过，{fail} 项没过，{inconclusive} 项说不准",
+        "全部数据见 `rollout report {id}`。",
+    ),
+}
+
+GATE_LINES: Final = {"en": "{gate}: {said}. {numbers}", "zh": "{gate}：{said}。{numbers}"}
+
+FLEET_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
+    "en": {
+        "fleet.alarm": ("Alarm: {message}", "Do: `rollout status` shows which nodes; look at it."),
+        "fleet.recovered": ("Recovered: {message}", "Nothing to do."),
+    },
+    "zh": {
+        "fleet.alarm": ("告警：{message}", "请查看：`rollout status` 列出是哪些节点。"),
+        "fleet.recovered": ("已恢复：各个池都正常", "不用做什么。"),
+    },
+}
+
+DRILL_WORDS: Final[Mapping[Language, str]] = {
+    "en": "`rollout events` shows what was done.",
+    "zh": "`rollout events` 看做了什么。",
+}
