@@ -110,6 +110,7 @@ def _context(rollout: Rollout) -> dict[str, Any]:
         "steps": [step.percent for step in rollout.plan.steps],
         "step": rollout.step,
         "percent": rollout.percent,
+        "consent": rollout.plan.consent,
     }
 
 

@@ -14,24 +14,24 @@ PHASE_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
     "en": {
         "preparing": (
             "Rollout of {version} started (plan {plan}, {steps} steps)",
-            "Next: {first} % of the traffic as soon as its nodes are ready. "
+            "Next: it serves {first} as soon as its nodes are ready. "
             "`rollout abort` ends it, `rollout status` shows it.",
         ),
         "holding": (
-            "{version} has {percent} % of the traffic (step {step} of {steps})",
+            "{version} serves {share} (step {step} of {steps})",
             "Next: its gates are measured. Nothing to do; `rollback` ends it at once.",
         ),
         "waiting": (
-            "{version} waits for you at {percent} % (step {step} of {steps})",
+            "{version} waits for you, serving {share} (step {step} of {steps})",
             "Do: `rollout promote` goes on, `rollout abort` goes back, `rollout report {id}` "
             "shows the numbers.",
         ),
         "paused": (
-            "Rollout of {version} is paused at {percent} %",
+            "Rollout of {version} is paused, serving {share}",
             "Do: `rollout resume` goes on, `rollout abort` goes back.",
         ),
         "resumed": (
-            "Rollout of {version} goes on at {percent} % (step {step} of {steps})",
+            "Rollout of {version} goes on, serving {share} (step {step} of {steps})",
             "Nothing to do.",
         ),
         "promoted": (
@@ -51,22 +51,22 @@ PHASE_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
     "zh": {
         "preparing": (
             "{version} 开始发布（计划 {plan}，共 {steps} 步）",
-            "接下来：节点就绪后接 {first}% 流量。`rollout abort` 结束，`rollout status` 看进展。",
+            "接下来：节点就绪后接{first}。`rollout abort` 结束，`rollout status` 看进展。",
         ),
         "holding": (
-            "{version} 已接 {percent}% 流量（第 {step} 步，共 {steps} 步）",
+            "{version} 已接{share}（第 {step} 步，共 {steps} 步）",
             "接下来：测门禁。不用做什么；`rollback` 立即退回。",
         ),
         "waiting": (
-            "{version} 停在 {percent}%，等人决定（第 {step} 步，共 {steps} 步）",
+            "{version} 等人决定，已接{share}（第 {step} 步，共 {steps} 步）",
             "请决定：`rollout promote` 继续，`rollout abort` 退回，`rollout report {id}` 看数据。",
         ),
         "paused": (
-            "{version} 的发布已暂停在 {percent}%",
+            "{version} 的发布已暂停，已接{share}",
             "请决定：`rollout resume` 继续，`rollout abort` 退回。",
         ),
         "resumed": (
-            "{version} 的发布继续，比例 {percent}%（第 {step} 步，共 {steps} 步）",
+            "{version} 的发布继续，已接{share}（第 {step} 步，共 {steps} 步）",
             "不用做什么。",
         ),
         "promoted": (
@@ -116,4 +116,9 @@ FLEET_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
 DRILL_WORDS: Final[Mapping[Language, str]] = {
     "en": "`rollout events` shows what was done.",
     "zh": "`rollout events` 看做了什么。",
+}
+
+SHARES: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {"none": "{percent:g} % of the traffic", "required": "those who opted in"},
+    "zh": {"none": " {percent:g}% 流量", "required": "自愿参加者的流量"},
 }

@@ -18,6 +18,7 @@ from controller.engine.notice_words import (
     OUTCOMES,
     PHASE_WORDS,
     REASON,
+    SHARES,
     VERDICT_WORDS,
 )
 from controller.engine.records import Event
@@ -68,7 +69,7 @@ def _phase(event: Event, language: Language) -> Notice | None:
     if topic is None:
         return None
     title, advice = PHASE_WORDS[language][_wording(phase, data)]
-    values = _values(event.subject, data)
+    values = _values(event.subject, data, language)
     reason = f"{REASON[language]}{event.message}"
     return Notice(
         topic,
@@ -99,16 +100,17 @@ def _wording(phase: Phase, data: Mapping[str, Any]) -> str:
     return phase.value
 
 
-def _values(rollout_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    steps = data.get("steps") or [100.0]
+def _values(rollout_id: str, data: Mapping[str, Any], language: Language) -> dict[str, Any]:
+    steps, step = data["steps"], int(data["step"])
+    share = SHARES[language][data["consent"]]
     return {
         "id": rollout_id,
         "version": data["version"],
-        "from_version": data.get("from_version", "?"),
-        "plan": data.get("plan", "?"),
-        "percent": f"{data.get('percent', 0):g}",
-        "first": f"{steps[min(int(data.get('step', 0)), len(steps) - 1)]:g}",
-        "step": int(data.get("step", 0)) + 1,
+        "from_version": data["from_version"],
+        "plan": data["plan"],
+        "share": share.format(percent=data["percent"]),
+        "first": share.format(percent=steps[step]),
+        "step": step + 1,
         "steps": len(steps),
     }
 

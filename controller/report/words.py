@@ -35,6 +35,8 @@ def course(record: Record) -> str:
     rollout, ended = record.rollout, record.ended_at
     begun = f"Started by {rollout.actor} on {moment(rollout.created_at)}"
     reached = f"It reached {record.reached_percent:g} % of the traffic."
+    if rollout.plan.asks:
+        reached = "Until its end only those who opted in got it."
     if ended is None:
         return f"{begun}, under way. {reached}"
     return (

@@ -52,9 +52,22 @@ def test_a_step_is_told_once_when_its_traffic_flows() -> None:
     assert told(HOLDING, replace(HOLDING, phase=Phase.PREPARING, step=1)) == []
 
 
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("en", "v2 serves those who opted in (step 1 of 3)"),
+        ("zh", "v2 已接自愿参加者的流量（第 1 步，共 3 步）"),
+    ],
+)
+def test_where_consent_is_required_no_percentage_is_claimed(language: Language, title: str) -> None:
+    asking = replace(HOLDING, plan=replace(HOLDING.plan, consent="required"))
+    (found,) = told(replace(asking, phase=Phase.PREPARING), asking, language)
+    assert found.title == title
+
+
 def test_who_must_decide_reads_how() -> None:
     (found,) = told(HOLDING, replace(HOLDING, phase=Phase.WAITING))
-    assert found.title == "v2 waits for you at 5 % (step 1 of 3)"
+    assert found.title == "v2 waits for you, serving 5 % of the traffic (step 1 of 3)"
     assert "`rollout promote`" in found.body
     assert "`rollout report r1`" in found.body
 

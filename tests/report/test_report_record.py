@@ -11,7 +11,7 @@ from controller.report import report_data, report_of
 from controller.report.shares import bars
 from controller.report.words import course, duration, headline, people, plain
 from tests.core.rollouts import NOON, a_rollout, a_verdict
-from tests.report.reports import GOOD, History, promoted_and_rolled_back
+from tests.report.reports import GOOD, PLAN, History, promoted_and_rolled_back
 
 
 def test_each_phase_has_its_time_share_and_reason() -> None:
@@ -59,6 +59,11 @@ def test_the_heading_is_the_outcome() -> None:
 
 def test_who_gave_which_command_is_said_and_who_was_refused_is_not() -> None:
     assert people(promoted_and_rolled_back()) == "ann: promote; bob: rollback"
+
+
+def test_where_consent_was_required_no_share_is_claimed() -> None:
+    record = promoted_and_rolled_back(plan=replace(PLAN, consent="required"))
+    assert course(record).endswith("Until its end only those who opted in got it.")
 
 
 def test_a_rollout_under_way_has_a_report_too() -> None:
