@@ -20,12 +20,11 @@ LINGER_SECONDS: Final = 1.0  # an answer that nobody waits for costs less than a
 
 
 class Decoders:
-    """One that has ended is replaced when the next file comes."""
+    """Each is started when a file comes for which there is none; so is one that has ended."""
 
     def __init__(
         self, count: int = DECODERS, start: Callable[[], Awaitable[Decoder]] = Decoder.start
     ) -> None:
-        self._count = count
         self._start = start
         self._turns = asyncio.Semaphore(count)
         self._patient = asyncio.Semaphore(max(1, count - 1))  # one is left for who is waited for
@@ -38,9 +37,9 @@ class Decoders:
         return tuple(sorted(decoder.pid for decoder in self._running))
 
     def start(self) -> None:
-        """In the background, so that nobody's first upload waits for it."""
-        for _ in range(self._count):
-            self._begin(self._warm_up())
+        """One, in the background, so that the first upload does not wait for it. The others come
+        when they are needed: each takes a quarter of a second, and memory."""
+        self._begin(self._warm_up())
 
     async def close(self) -> None:
         """No process is left behind."""

@@ -63,7 +63,7 @@ def modules_of(children: list[psutil.Process]) -> list[str]:
     return sorted(child.cmdline()[3] for child in children if "-m" in child.cmdline())
 
 
-ALL = ["asr_node.decoding.main"] * 2 + ["asr_node.worker.main"] * 2
+ALL = ["asr_node.decoding.main"] + ["asr_node.worker.main"] * 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
