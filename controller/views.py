@@ -101,13 +101,14 @@ def versions(value: Sequence[dict[str, Any]]) -> str:
 
 
 def history(value: Sequence[dict[str, Any]]) -> str:
-    return "\n".join(
+    if not value:
+        return "no rollout yet: `rollout start VERSION --percent 5` begins one"
+    lines = [
         f"{_clock(item['created_at'])}  {item['phase']:<12} {item['from_version']} → "
         f"{item['version']}  {item['id']}  by {item['actor']}: {item['reason']}"
         for item in value
-    ) + "\n`rollout report ID` has all that happened, and on which numbers" if value else (
-        "no rollout yet: `rollout start VERSION --percent 5` begins one"
-    )  # fmt: skip
+    ]
+    return "\n".join([*lines, "`rollout report ID` has all that happened, and on which numbers"])
 
 
 def events(value: Sequence[dict[str, Any]]) -> str:
