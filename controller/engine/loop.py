@@ -38,6 +38,7 @@ from controller.engine.traffic import Traffic
 
 log = logging.getLogger(__name__)
 _EVALUATION_START_SECONDS = 300.0
+COMING_UP_SECONDS = 300.0  # of a fleet, from nothing to ready nodes
 
 
 @dataclass(slots=True)
@@ -58,6 +59,8 @@ class _Memory:
     """What is known only since this controller runs; all of it can be found out again."""
 
     alarm: str | None = None
+    alarm_told: str | None = None
+    was_well: bool = False  # at least once
     verdicts_told: tuple[Verdict, ...] = ()  # those that the audit had last
     tick_seconds: float = 0.0
     evaluated: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -384,11 +387,19 @@ class Loop:
         self.jobs.ensure("router.load", load)
 
     async def _tell_alarm(self, alarm: str | None) -> None:
-        if alarm == self.memory.alarm:
-            return
         self.memory.alarm = alarm
+        self.memory.was_well = self.memory.was_well or alarm is None
+        if alarm == self.memory.alarm_told or self._is_coming_up():
+            return
+        self.memory.alarm_told = alarm
         kind = "fleet.alarm" if alarm else "fleet.recovered"
         await self._save([self._event(kind, "fleet", alarm or "all pools are as they should be")])
+
+    def _is_coming_up(self) -> bool:
+        """A fleet whose nodes still load is no news; one that does not come up is."""
+        if self.memory.was_well or self._began_at is None:
+            return False
+        return (self._ports.now() - self._began_at).total_seconds() < COMING_UP_SECONDS
 
     def _node_at(self, address: str) -> str | None:
         loaded = self._ports.router.state().loaded

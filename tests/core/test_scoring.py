@@ -300,3 +300,7 @@ def test_aligned_text_carries_no_terminal_controls() -> None:
 def test_combining_marks_take_no_cell_and_wide_characters_two() -> None:
     assert display_width("e\u0301") == 1
     assert display_width("请a") == 3
+
+
+def test_half_a_surrogate_pair_in_a_transcript_is_no_reason_to_fail() -> None:
+    assert normalised("你好\ud800吗") == "你好 吗"

@@ -7,6 +7,7 @@ import pytest
 
 from controller.adapters.store import SqlStore
 from controller.core.rollout import Phase
+from controller.engine.loop import COMING_UP_SECONDS
 from tests.engine.conftest import Driver
 from tests.engine.fakes import CONFIG, Clock, FakeWorld, a_loop
 
@@ -183,6 +184,36 @@ async def test_a_frozen_node_is_killed_so_that_its_requests_go_elsewhere(driver:
     await driver.until(lambda loop: "v1-1" in driver.world.killed)
     driver.world.silent.clear()
     await driver.until_settled()
+
+
+def alarms(driver: Driver) -> list[str]:
+    return [event.kind for event in driver.store.events() if event.kind.startswith("fleet.")]
+
+
+async def test_a_fleet_that_comes_up_is_no_alarm(driver: Driver) -> None:
+    await driver.round()
+    assert alarms(driver) == ["fleet.created"]
+
+
+async def test_a_fleet_that_does_not_come_up_is_an_alarm(world: FakeWorld, store: SqlStore) -> None:
+    world.slow.add("v1")
+    driver = await Driver(world, store, Clock()).begin()
+    await driver.round()
+    assert alarms(driver) == ["fleet.created"]
+    driver.clock.pass_seconds(COMING_UP_SECONDS)
+    await driver.round()
+    assert alarms(driver) == ["fleet.created", "fleet.alarm"]
+    await driver.loop.close()
+
+
+async def test_a_backup_that_is_lost_and_comes_back_is_an_alarm_and_its_end(
+    driver: Driver,
+) -> None:
+    driver.world.end("backup-v1-1")
+    await driver.round()
+    await driver.until_settled()
+    await driver.round()
+    assert alarms(driver) == ["fleet.created", "fleet.alarm", "fleet.recovered"]
 
 
 async def test_one_mistaken_prober_does_not_kill_a_fleet(driver: Driver) -> None:

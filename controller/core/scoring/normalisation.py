@@ -33,6 +33,11 @@ class Normalisation:
         return functools.reduce(lambda said, step: step(said), self.steps, text)
 
 
+def whole(text: str) -> str:
+    """Half of a pair of surrogates, which JSON can carry, is no character and becomes one `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def without_tags(text: str) -> str:
     """SenseVoice's <|zh|><|NEUTRAL|> are not spoken."""
     return _TAG.sub(" ", text)
@@ -84,7 +89,7 @@ class _Spoken(dict[int, str]):
 _SPOKEN: Final = _Spoken()
 
 
-_TO_LETTERS: Final = (without_tags, half_width, lower_case, without_joints, simplified)
+_TO_LETTERS: Final = (whole, without_tags, half_width, lower_case, without_joints, simplified)
 WRITTEN: Final = Normalisation("zh-basic/1", (*_TO_LETTERS, without_punctuation))
 NUMBERS: Final = Normalisation(
     "zh-numbers/1", (*_TO_LETTERS, numbers_as_digits, without_punctuation)
