@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.comparison.alignment import align_as_sclite
-from controller.core.comparison.bootstrap import Floats, paired_bootstrap
+from controller.core.comparison.bootstrap import Floats, paired_bootstrap, unseen_errors
 from controller.core.comparison.holm import holm
 from controller.core.comparison.mapsswe import mapsswe, segment_differences
 from controller.core.comparison.sample_size import decisive, required
@@ -59,6 +59,12 @@ def test_the_probability_of_improvement_counts_ties_half() -> None:
     same = floats(*[1] * 50)
     assert paired_bootstrap(same, same, 10 * same).improvement == 0.5
     assert paired_bootstrap(same, 0 * same, 10 * same).improvement == 1.0
+
+
+def test_what_was_not_seen_may_be_as_bad_as_the_worst_that_was() -> None:
+    same, lengths = floats(*[1] * 50), floats(*[10] * 50)
+    assert unseen_errors(same, floats(*[1] * 49, 10), lengths) == 9
+    assert unseen_errors(same, same, lengths) == pytest.approx((100 + 10) / 101)
 
 
 def test_more_resamples_than_16_bits_number_are_drawn_from_all() -> None:
