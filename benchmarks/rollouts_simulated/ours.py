@@ -48,6 +48,7 @@ class EventTests:
         self._log = np.zeros((rollouts, len(self._extras)))
         self._clean = np.zeros(rollouts)
         self._learned = np.zeros((4, rollouts))  # requests, events, pairs, event pairs
+        self._pending: list[tuple[int, int, bool, Floats]] = []
         self._stable_keys = np.zeros(rollouts, np.int64)
         self._canary_requests = np.zeros(rollouts, np.int64)
         self._canary_bad = np.zeros(rollouts, np.int64)
@@ -60,6 +61,7 @@ class EventTests:
         totals = np.log(self._canary_rates + self._stable_rates[:, None])
         penalties = totals - totals[:, :1]
         row, column = np.nonzero(bad)
+        self._weigh_pending(chunk, penalties, made)
         order = np.arange(len(row)) - np.searchsorted(row, row)  # within its rollout
         for turn in range(int(order.max(initial=-1)) + 1):
             now = order == turn
@@ -105,19 +107,41 @@ class EventTests:
     ) -> None:
         """At most one bad request of each rollout."""
         key = chunk.key[row, column]
-        gains = -penalties[row]
+        ratios = np.zeros((len(row), len(self._extras)))
         mine = np.nonzero(chunk.canary[row, column])[0]
         if len(mine):
             r, k, c = row[mine], key[mine], column[mine]
             earlier = (chunk.key[r] == k[:, None]) & (np.arange(CHUNK) < c[:, None])
             requests = chunk.before[r, c] + earlier.sum(axis=1)
             rates = np.log(self._rates(shape[r], size[r], requests, self._events[k]))
-            gains[mine] += rates - rates[:, :1]
-            gains[mine] = self._within_credit(r, k, gains[mine])
+            ratios[mine] = rates - rates[:, :1]
             self._canary_bad[r] += 1
-        self._log[row] += gains
         self._events[key] += 1
+        canary, known = chunk.canary[row, column], self._known(chunk, row)
+        self._add(row[known], key[known], canary[known], ratios[known], penalties)
+        for wait in np.nonzero(~known)[0]:
+            self._pending.append((row[wait], key[wait], canary[wait], ratios[wait]))
         self._decide(chunk, row, column, made)
+
+    def _known(self, chunk: Chunk, row: Ints) -> Bools:
+        """Whether, at the chunk's end, it is known what share the canary gets."""
+        made = self._canary_requests[row] + chunk.canary[row].sum(axis=1)
+        return made >= event_test.KNOWN_AFTER
+
+    def _weigh_pending(self, chunk: Chunk, penalties: Floats, made: int) -> None:
+        waiting, self._pending = self._pending, []
+        for row, key, canary, ratios in waiting:
+            at = np.array([row])
+            if self._known(chunk, at)[0]:
+                self._add(at, np.array([key]), np.array([canary]), ratios[None], penalties)
+                self._decide(chunk, at, np.zeros(1, np.int64), made)
+            else:
+                self._pending.append((row, key, canary, ratios))
+
+    def _add(self, row: Ints, key: Ints, canary: Bools, ratios: Floats, penalties: Floats) -> None:
+        gains = ratios - penalties[row]
+        gains[canary] = self._within_credit(row[canary], key[canary], gains[canary])
+        self._log[row] += gains
 
     def _within_credit(self, row: Ints, key: Ints, gains: Floats) -> Floats:
         most = np.log(np.maximum(event_test._KEYS_PER_ODD_ONE, self._stable_keys[row] + 1))

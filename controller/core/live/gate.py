@@ -23,11 +23,11 @@ class Kind(StrEnum):
 
 # The chance that a rollout of an equal version ends for this gate: together 1 %.
 FAIL_BUDGET: Final = {
-    Kind.SUCCESS: 0.006,
+    Kind.SUCCESS: 0.005,
     Kind.EMPTY: 0.001,
-    Kind.LATENCY: 0.001,
-    Kind.REAL_TIME_FACTOR: 0.001,
-    Kind.MEMORY: 0.001,
+    Kind.LATENCY: 0.003,
+    Kind.REAL_TIME_FACTOR: 0.0005,
+    Kind.MEMORY: 0.0005,
 }
 # The chance that a version worse by the margin passes. All gates have to pass, so no sharing.
 PASS_BUDGET: Final = 0.05
