@@ -108,7 +108,8 @@ def _gates(root: Section) -> dict[str, tuple[ErrorRateGate | LiveGate, ...]]:
 
 
 def _gate(section: Section) -> ErrorRateGate | LiveGate:
-    kinds = ("error-rate", *(kind.value for kind in Kind))
+    live = [kind.value for kind in Kind if kind is not Kind.MEMORY]  # nodes do not tell it yet
+    kinds = ("error-rate", *live)
     kind = section.choice("kind", kinds)
     return _error_rate(section) if kind == "error-rate" else _live(section, Kind(kind))
 
@@ -120,7 +121,7 @@ def _live(section: Section, kind: Kind) -> LiveGate:
         "on_fail": section.choice("on_fail", get_args(Action), None),
         "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
     }
-    if kind not in {Kind.MEMORY, Kind.DEGRADED}:  # of nodes, not of requests
+    if kind is not Kind.DEGRADED:  # that is of nodes, not of requests
         gate["max_increase_points"] = section.number("max_increase_points", None)
         gate["min_keys"] = section.integer("min_keys", 10, minimum=2)
         gate["min_requests"] = section.integer("min_requests", 100, minimum=1)

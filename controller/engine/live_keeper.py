@@ -4,6 +4,8 @@ gives neither an unlucky canary a second chance nor a good one a second risk."""
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,13 +15,22 @@ from controller.core.health import NodeHealth
 from controller.core.live.evidence import LiveEvidence
 from controller.core.live.observation import NodeSample, Observation
 from controller.core.rollout import Rollout
+from controller.core.routing import BACKUP_GROUP
 from controller.core.verdict import Verdict
 from controller.engine.ports import AccessLog, ObservedNode, Store
 from controller.engine.records import Served
 
+log = logging.getLogger(__name__)
 SAVE_SECONDS: Final = 10.0
+_COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
+_SLICE: Final = 200  # requests, between which others have their turn
+# Beyond this share too little of stable's traffic is left to tell a worse canary from a day on
+# which everything is worse: requests then add no evidence, for or against.
+MOST_SHARE_PERCENT: Final = 80.0
 # Overload (429) and a recording that ended a worker twice (422) are a node's failures, too.
 _REFUSED_BY_NODE: Final = frozenset({422, 429})
+# Who gives up after so long may have been kept waiting; who leaves sooner had other reasons.
+PATIENCE_SECONDS: Final = 5.0
 
 
 class LiveKeeper:
@@ -28,19 +39,26 @@ class LiveKeeper:
         self._access_log = access_log
         self._rollout_id = ""
         self._evidence: LiveEvidence | None = None
+        self._share: float | None = None
         self._verdicts: tuple[Verdict, ...] = ()
-        self._saved_at = 0.0
+        self._save_at = 0.0  # on the monotonic clock
 
     async def resume(self, rollout: Rollout | None) -> None:
         """Go on where the controller before us was, in the evidence and in the access log."""
         if rollout is None or rollout.ended or not rollout.plan.live_gates:
             return
         kept = await asyncio.to_thread(self._store.live_evidence, rollout.id)
-        if kept is not None:
-            position, state = kept
-            self._begin(rollout, LiveEvidence.from_json(rollout.plan.live_gates, state))
-            if position is not None:
-                self._access_log.resume(position)
+        if kept is None:
+            return
+        position, state = kept
+        try:
+            evidence = LiveEvidence.from_json(rollout.plan.live_gates, state)
+        except (KeyError, TypeError, ValueError) as error:  # of another version of this program
+            log.warning("live.evidence_not_understood rollout=%s error=%r", rollout.id, error)
+            return
+        self._begin(rollout, evidence)
+        if position is not None:
+            self._access_log.resume(position)
 
     def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
         """One for each live gate of its plan; none before it has had traffic."""
@@ -50,53 +68,76 @@ class LiveKeeper:
         self,
         rollout: Rollout | None,
         served: Iterable[Served],
+        share: float | None,
         nodes: Sequence[ObservedNode],
         health: Mapping[str, NodeHealth],
         now: float,
     ) -> None:
-        """What was served since the last look, and how the nodes are. `now`: Unix time."""
-        if rollout is None or rollout.ended or rollout.percent == 0 or not rollout.plan.live_gates:
+        """What was served since the last look, while the router was to give the canary `share`
+        percent, and how the nodes are. `now`: Unix time."""
+        if rollout is None or rollout.ended or not rollout.plan.live_gates:
+            return
+        if rollout.reached_percent == 0:
             return
         if rollout.id != self._rollout_id:
             self._begin(rollout, LiveEvidence(rollout.plan.live_gates))
-        evidence = self._evidence
-        assert evidence is not None
-        evidence.observe(map(_observation, filter(_is_random, served)))
-        evidence.observe_nodes(_samples(rollout, nodes, health, now))
+        assert self._evidence is not None
+        if share != self._share:  # what was logged until now belongs to the share before
+            self._share = share
+            self._evidence.share_changed()
+        elif share is not None and share <= MOST_SHARE_PERCENT:
+            await self._take(self._evidence, observations(rollout, served))
+        self._evidence.observe_nodes(_samples(rollout, nodes, health, now))
         self._read()
-        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+        if time.monotonic() > self._save_at:
             await self.save()
 
     async def save(self) -> None:
         """Evidence and how far the log was read, together: nothing counts twice."""
         if self._evidence is None:
             return
-        self._saved_at = time.monotonic()
+        began = time.monotonic()
         state, position = self._evidence.to_json(), self._access_log.position
         await asyncio.to_thread(self._store.save_live_evidence, self._rollout_id, position, state)
+        cost = time.monotonic() - began
+        self._save_at = began + max(SAVE_SECONDS, _COST_TO_INTERVAL * cost)
 
     def _begin(self, rollout: Rollout, evidence: LiveEvidence) -> None:
-        self._rollout_id, self._evidence = rollout.id, evidence
+        self._rollout_id, self._evidence, self._share = rollout.id, evidence, None
         self._read()
+
+    async def _take(self, evidence: LiveEvidence, seen: Iterable[Observation]) -> None:
+        waiting = iter(seen)
+        while some := list(itertools.islice(waiting, _SLICE)):
+            evidence.observe(some)
+            await asyncio.sleep(0)  # ticks and probes are not to wait for a long log
 
     def _read(self) -> None:
         assert self._evidence is not None
         self._verdicts = tuple(Verdict(**asdict(v)) for v in self._evidence.verdicts())
 
 
-def _is_random(served: Served) -> bool:
-    """Who opted in is nobody's evidence, and who left before the answer tells nothing."""
-    return served.decided_by == "percent" and not served.client_left
+def observations(rollout: Rollout, served: Iterable[Served]) -> Iterable[Observation]:
+    """Of this rollout's random traffic: who opted in is nobody's evidence, and what the canary
+    before it left unanswered is not this one's fault."""
+    for request in served:
+        group = rollout.version if request.pool == "canary" else rollout.from_version
+        if request.decided_by != "percent" or request.group not in {group, BACKUP_GROUP}:
+            continue
+        if request.client_left and request.waited_seconds < PATIENCE_SECONDS:
+            continue
+        yield _observation(request)
 
 
 def _observation(served: Served) -> Observation:
     """Behind a canary's attempt come those of stable, which rescued it: only the first is its."""
     canary = served.pool == "canary"
     own = served.attempts[:1] if canary else served.attempts
+    failed = served.client_left or not own or any(_failed(status) for _, status in own)
     return Observation(
         canary=canary,
         key=served.key_hash,
-        ok=bool(own) and not any(_failed(status) for _, status in own),
+        ok=not failed,
         empty=served.characters == 0,
         seconds=served.seconds or 0.0,
         audio_seconds=served.audio_seconds if served.seconds is not None else None,

@@ -234,7 +234,8 @@ class Loop:
         served = await asyncio.to_thread(self._ports.access_log.read)
         self.traffic.observe(served, share)
         nodes, health = tuple(self.observer.nodes.values()), self.observer.health
-        await self.live.observe(self.rollout, served, nodes, health, self._ports.now().timestamp())
+        now = self._ports.now().timestamp()
+        await self.live.observe(self.rollout, served, share, nodes, health, now)
 
     def _share(self, routing: Routing | None) -> float | None:
         """What requests are counted under: the share that is asked for, in percent. Where

@@ -81,7 +81,8 @@ class Served:
 
     `seconds`, `model_seconds` and `characters` (0: an empty answer) are the first attempt's, by a
     node of `pool`, and never those of whoever answered in its place; None where unknown.
-    `audio_seconds`, the recording's length, is the same whoever answered."""
+    `audio_seconds`, the recording's length, is the same whoever answered. `group` is the version
+    (or `backup`) that `pool` was then; `waited_seconds` how long the client waited in all."""
 
     pool: str
     decided_by: str
@@ -93,6 +94,8 @@ class Served:
     audio_seconds: float | None = None
     model_seconds: float | None = None
     characters: int | None = None
+    group: str = ""
+    waited_seconds: float = 0.0
 
     @property
     def client_left(self) -> bool:

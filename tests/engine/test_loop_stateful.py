@@ -123,9 +123,17 @@ class Fleet(RuleBasedStateMachine):
     @rule(requests=st.integers(0, 60), status=st.sampled_from([200, 200, 503]))
     def users_come(self, requests: int, status: int) -> None:
         """As many to stable, where they are well, as to the canary."""
-        for pool, came in (("stable", 200), ("canary", status)):
+        canary = self.world.routing.canary
+        for pool, group, came in (("stable", "v1", 200), ("canary", canary or "", status)):
             self.world.served += [
-                Served(pool, "percent", f"{pool}-{n}", 200, (("127.0.0.1:9009", came),))
+                Served(
+                    pool,
+                    "percent",
+                    f"{pool}-{n}",
+                    200,
+                    (("127.0.0.1:9009", came),),
+                    group=group,
+                )
                 for n in range(requests)
             ]
         self.run(self.driver.loop.observe_traffic())

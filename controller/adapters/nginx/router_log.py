@@ -43,4 +43,6 @@ def _served(request: Request) -> Served:
         audio_seconds=request.audio_seconds,
         model_seconds=request.model_seconds if at_once else None,
         characters=request.characters if at_once else None,
+        group=request.group,
+        waited_seconds=request.seconds,
     )

@@ -42,7 +42,7 @@ _CLEAN: Final = 1 / 8  # of the margin: the rate that the bet on good requests s
 _CLEAN_REQUESTS: Final = 100  # of each key
 # At most one key in so many is taken to be broken in a way that no key of stable is.
 _KEYS_PER_ODD_ONE: Final = 2000
-MOST_KEYS: Final = 100_000  # further ones are not counted: memory stays bounded
+MOST_KEYS: Final = 20_000  # further ones are not counted: memory stays bounded
 
 
 class EventTest:
