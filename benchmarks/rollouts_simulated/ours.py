@@ -48,7 +48,7 @@ class EventTests:
         self._log = np.zeros((rollouts, len(self._extras)))
         self._clean = np.zeros(rollouts)
         self._learned = np.zeros((4, rollouts))  # requests, events, pairs, event pairs
-        self._pending: list[tuple[int, int, bool, Floats]] = []
+        self._pending: list[tuple[int, int, int, bool, Floats]] = []
         self._stable_keys = np.zeros(rollouts, np.int64)
         self._canary_requests = np.zeros(rollouts, np.int64)
         self._canary_bad = np.zeros(rollouts, np.int64)
@@ -120,7 +120,7 @@ class EventTests:
         canary, known = chunk.canary[row, column], self._known(chunk, row)
         self._add(row[known], key[known], canary[known], ratios[known], penalties)
         for wait in np.nonzero(~known)[0]:
-            self._pending.append((row[wait], key[wait], canary[wait], ratios[wait]))
+            self._pending.append((made, row[wait], key[wait], canary[wait], ratios[wait]))
         self._decide(chunk, row, column, made)
 
     def _known(self, chunk: Chunk, row: Ints) -> Bools:
@@ -130,13 +130,15 @@ class EventTests:
 
     def _weigh_pending(self, chunk: Chunk, penalties: Floats, made: int) -> None:
         waiting, self._pending = self._pending, []
-        for row, key, canary, ratios in waiting:
+        for since, row, key, canary, ratios in waiting:
+            if made - since > event_test._HORIZON_REQUESTS:
+                continue
             at = np.array([row])
             if self._known(chunk, at)[0]:
                 self._add(at, np.array([key]), np.array([canary]), ratios[None], penalties)
                 self._decide(chunk, at, np.zeros(1, np.int64), made)
             else:
-                self._pending.append((row, key, canary, ratios))
+                self._pending.append((since, row, key, canary, ratios))
 
     def _add(self, row: Ints, key: Ints, canary: Bools, ratios: Floats, penalties: Floats) -> None:
         gains = ratios - penalties[row]
