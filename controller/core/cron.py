@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -17,16 +18,34 @@ _DAY: Final = re.compile(
     r"(?P<first>\*|[0-7]|[a-z]{3})(?:-(?P<last>[0-7]|[a-z]{3}))?(?:/(?P<step>[1-7]))?"
 )
 
+_LONG_AGO: Final = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
 
 def cron_trigger(expression: str, timezone: str = "UTC") -> CronTrigger:
     """Five fields as in crontab(5): minute, hour, day of the month, month, day of the week.
 
-    Raises InvalidConfig."""
+    Raises InvalidConfig, also where both days are named (crontab(5) takes either of them, readers
+    take it for both at once) and where no such day ever comes."""
+    trigger = _trigger(expression, timezone)
+    day, weekday = expression.split()[2], expression.split()[4]
+    if not (day.startswith("*") or weekday.startswith("*")):
+        raise InvalidConfig(
+            f"cron: {expression!r} names days of the month and days of the week: to cron that is "
+            f"either of them. Make one of them *, or write two entries"
+        )
+    if trigger is None:
+        raise InvalidConfig(f"cron: {expression!r} names a day that never comes")
+    return trigger
+
+
+@functools.lru_cache(maxsize=64)  # that a time never comes takes a second to find out
+def _trigger(expression: str, timezone: str) -> CronTrigger | None:
+    """None where its time never comes. Raises InvalidConfig."""
     fields = expression.split()
     if len(fields) != 5:
         raise InvalidConfig(f"cron: {expression!r} has {len(fields)} fields, not the 5 of crontab")
     try:
-        return CronTrigger(
+        trigger = CronTrigger(
             minute=fields[0],
             hour=fields[1],
             day=fields[2],
@@ -36,6 +55,7 @@ def cron_trigger(expression: str, timezone: str = "UTC") -> CronTrigger:
         )
     except (ValueError, LookupError) as error:
         raise InvalidConfig(f"cron: {expression!r} in {timezone!r}: {error}") from error
+    return trigger if trigger.get_next_fire_time(None, _LONG_AGO) is not None else None
 
 
 def frozen_until(freezes: Sequence[Freeze], now: datetime.datetime) -> datetime.datetime | None:
@@ -46,7 +66,9 @@ def frozen_until(freezes: Sequence[Freeze], now: datetime.datetime) -> datetime.
 
 def _end(freeze: Freeze, now: datetime.datetime) -> datetime.datetime | None:
     length = datetime.timedelta(seconds=freeze.seconds)
-    trigger = cron_trigger(freeze.cron, freeze.timezone)
+    trigger = _trigger(freeze.cron, freeze.timezone)
+    if trigger is None:
+        return None
     began: datetime.datetime | None = trigger.get_next_fire_time(None, now - length)
     if began is None or not now - length < began <= now:
         return None

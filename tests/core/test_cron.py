@@ -1,4 +1,5 @@
 import datetime
+import time
 
 import pytest
 
@@ -58,8 +59,31 @@ def test_days_of_the_week_are_numbered_as_in_crontab(field: str, day: int) -> No
         ("0 18 * * someday", "UTC", "someday"),
         ("0 18 * * 9", "UTC", "9"),
         ("0 18 * * 5", "Asia/Shangri-La", "Shangri-La"),
+        ("0 0 30 2 *", "UTC", "never comes"),
+        ("0 0 31 4,6,9,11 *", "UTC", "never comes"),
+        ("0 18 1 * 5", "UTC", "Make one of them \\*"),  # crontab(5): on the 1st, and on Fridays
     ],
 )
 def test_what_is_no_cron_line_is_refused(expression: str, timezone: str, complaint: str) -> None:
     with pytest.raises(InvalidConfig, match=complaint):
         cron_trigger(expression, timezone)
+
+
+@pytest.mark.parametrize("expression", ["0 0 29 2 *", "0 18 */2 * 5", "0 18 1 * *"])
+def test_rare_days_and_steps_are_fine(expression: str) -> None:
+    assert cron_trigger(expression)
+
+
+def test_a_plan_of_long_ago_whose_freeze_never_comes_is_not_frozen_and_costs_nothing() -> None:
+    never = Freeze("0 0 30 2 *", HOUR)
+    assert frozen_until((never,), shanghai("2026-02-28T12:00")) is None
+    began = time.perf_counter()
+    for _ in range(100):
+        frozen_until((never,), shanghai("2026-02-28T12:00"))
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_plan_of_long_ago_that_names_both_days_still_loads() -> None:
+    both = Freeze("0 18 20 * 5", HOUR)  # as it always was: the 20th where that is a Friday
+    assert frozen_until((both,), shanghai("2026-11-20T18:30")) is None  # that is in UTC
+    assert frozen_until((both,), shanghai("2026-11-21T02:30")) is not None

@@ -221,7 +221,8 @@ def test_the_budgets_of_all_gates_are_one_percent_together() -> None:
 
 
 def test_a_gate_without_sense_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match="max_increase_points"):
-        LiveGate("success", Kind.SUCCESS, max_increase_points=0)
+    for points in (0, 100):  # all of them bad is no bound
+        with pytest.raises(InvalidConfig, match="max_increase_points"):
+            LiveGate("success", Kind.SUCCESS, max_increase_points=points)
     with pytest.raises(InvalidConfig, match="min_keys"):
         LiveGate("success", Kind.SUCCESS, min_keys=1)

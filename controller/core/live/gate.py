@@ -51,9 +51,9 @@ class LiveGate:
 
     def __post_init__(self) -> None:
         check_name(self.name, "gate")
-        if not 0 < self.margin_points <= 100:
+        if not 0 < self.margin_points < 100:
             raise InvalidConfig(
-                f"max_increase_points: {self.margin_points:g} is not above 0 and up to 100"
+                f"max_increase_points: {self.margin_points:g} is not above 0 and below 100"
             )
         if self.min_keys < 2:
             raise InvalidConfig(f"min_keys: {self.min_keys} is fewer than 2")
