@@ -118,6 +118,7 @@ class Loop:
         self.rollout: Rollout | None = None
         self._began_at: datetime.datetime | None = None
         self._failed = False
+        self._reading = asyncio.Lock()  # the access log
 
     # -- what others ask of the loop --------------------------------------------------------
 
@@ -229,13 +230,17 @@ class Loop:
         self.observe_soon()
 
     async def observe_traffic(self) -> None:
-        """Count what the router served since the last look."""
-        share = self._share(self._ports.router.state().routing)
-        served = await asyncio.to_thread(self._ports.access_log.read)
-        self.traffic.observe(served, share)
-        nodes, health = tuple(self.observer.nodes.values()), self.observer.health
-        now = self._ports.now().timestamp()
-        await self.live.observe(self.rollout, served, share, nodes, health, now)
+        """Count what the router served since the last look. One look after the other: two
+        at once would read the same lines."""
+        async with self._reading:
+            share = self._share(self._ports.router.state().routing)
+            served = await asyncio.to_thread(self._ports.access_log.read)
+            rollout = self.rollout
+            under_way = rollout.id if rollout is not None and not rollout.ended else None
+            self.traffic.observe(served, share, under_way)
+            nodes, health = tuple(self.observer.nodes.values()), self.observer.health
+            now = self._ports.now().timestamp()
+            await self.live.observe(rollout, served, share, nodes, health, now)
 
     def _share(self, routing: Routing | None) -> float | None:
         """What requests are counted under: the share that is asked for, in percent. Where
@@ -254,7 +259,8 @@ class Loop:
 
     async def close(self) -> None:
         await self.jobs.close()
-        await self.live.save()
+        async with self._reading:
+            await self.live.save()
 
     async def tick(self) -> None:
         """One round. Waits for nothing but a transaction and the router's switch."""

@@ -14,10 +14,11 @@ KEYS_FOR_AN_HONEST_PERCENTAGE = 200
 
 @dataclass(slots=True)
 class Traffic:
-    """Counts since the routing last changed its percentage."""
+    """Counts since the rollout under way last changed the share that is asked for."""
 
     node_at: Callable[[str], str | None]
     share: float | None = None  # that was asked for while these were counted, in percent
+    rollout_id: str | None = None  # that was under way meanwhile
     requests: collections.Counter[str] = field(default_factory=collections.Counter)
     by_rule: collections.Counter[str] = field(default_factory=collections.Counter)
     failed: int = 0
@@ -25,11 +26,16 @@ class Traffic:
     attempts_failed: collections.Counter[str] = field(default_factory=collections.Counter)
     _keys: set[str] = field(default_factory=set)
 
-    def observe(self, served: Iterable[Served], share: float | None) -> None:
-        """What was served since the last look, while `share` percent were asked for."""
-        if share != self.share:  # what was logged until now belongs to the share before
-            self.begin_anew()
-            self.share = share
+    def observe(
+        self, served: Iterable[Served], share: float | None, rollout_id: str | None = None
+    ) -> None:
+        """What was served since the last look, while `share` percent were asked for by the
+        rollout under way. A canary that is away for a moment, with a share of 0, has not lost
+        what it was counted for."""
+        is_away = not share and rollout_id is not None
+        if rollout_id != self.rollout_id or (share != self.share and not is_away):
+            self.begin_anew()  # what was logged until now belongs to the share before
+            self.share, self.rollout_id = share, rollout_id
             return
         for request in served:
             self.take(request)

@@ -1,14 +1,29 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+import time
+from dataclasses import dataclass, replace
 
 from controller.core.plan import Freeze
 from controller.core.rollout import Phase
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
-from tests.engine.fakes import PLAN, as_json
+from tests.engine.fakes import PLAN, FakeLog, as_json
 
 SATURDAYS = Freeze("0 0 * * sat", 86400)  # the fakes' clock begins on one, at noon
+
+
+@dataclass
+class SlowLog(FakeLog):
+    readers: int = 0
+    most_readers: int = 0
+
+    def read(self) -> list[Served]:
+        self.readers += 1
+        self.most_readers = max(self.most_readers, self.readers)
+        time.sleep(0.02)
+        self.readers -= 1
+        return []
 
 
 def asked_for(step: object = None, **plan: object) -> dict[str, object]:
@@ -74,3 +89,28 @@ async def test_requests_of_the_share_before_do_not_count_for_a_step(driver: Driv
     driver.world.served = [canary]
     await driver.loop.observe_traffic()
     await driver.until(lambda loop: loop.rollout.step == 1)
+
+
+async def test_requests_count_although_the_canary_was_away_for_a_moment(driver: Driver) -> None:
+    plan = asked_for(replace(PLAN.steps[0], min_requests=3), promote="auto")
+    canary = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
+    await driver.command("start", version="v2", plan=plan)
+    await driver.until(lambda loop: bool(loop.rollout and loop.rollout.verdicts))
+    await driver.loop.observe_traffic()
+    driver.world.served = [canary] * 2
+    await driver.loop.observe_traffic()
+    driver.world.slow.add("v2")
+    await driver.until(lambda loop: loop.router_state().routing.canary is None)
+    await driver.loop.observe_traffic()
+    driver.world.slow.clear()
+    await driver.until(lambda loop: loop.router_state().routing.canary == "v2")
+    await driver.loop.observe_traffic()
+    driver.world.served = [canary]
+    await driver.loop.observe_traffic()
+    await driver.until(lambda loop: loop.rollout.step == 1)
+
+
+async def test_the_access_log_is_read_by_one_at_a_time(driver: Driver) -> None:
+    log = driver.loop._ports.access_log = SlowLog(driver.world)
+    await asyncio.gather(*(driver.loop.observe_traffic() for _ in range(3)))
+    assert log.most_readers == 1

@@ -54,3 +54,23 @@ def test_a_new_share_begins_a_new_count() -> None:
     traffic.take(served("canary"))
     traffic.begin_anew()
     assert traffic.summary()["canary_percent_actual"] is None
+
+
+def test_a_canary_that_is_away_for_a_moment_keeps_what_it_was_counted_for() -> None:
+    traffic = Traffic(NODES.get)
+    for share in (5, 5, 0, 0, 5, 5):
+        traffic.observe([served("canary")], share, "r-1")
+    assert traffic.canary_requests(5) == 5  # all but what was logged before the share was seen
+
+
+def test_another_share_or_another_rollout_begins_a_new_count() -> None:
+    traffic = Traffic(NODES.get)
+    for share, rollout_id, counted_now in (
+        (5, "r-1", 0),
+        (5, "r-1", 1),
+        (50, "r-1", 0),
+        (50, "r-1", 1),
+        (50, "r-2", 0),
+    ):
+        traffic.observe([served("canary")], share, rollout_id)
+        assert traffic.canary_requests(share) == counted_now
