@@ -23,8 +23,10 @@ class Facts:
     the plan requires consent, those of who opted in. Until `frozen_until`, no version gets more
     traffic. `canary_problem` says why the canary will not become ready (crash loop, wrong digest).
     `preflight_passed`: nothing is left to be shown before the first step; `preflight_problem` says
-    what speaks against it. `verdicts` is None until both versions' transcripts are scored;
-    `evaluation_problem` says why they cannot be. `live_verdicts` are what live traffic says now."""
+    what speaks against it, `preflight_waits` why it has not ended; `preflight_seconds`, what its
+    measuring has taken, is not held against a start deadline. `verdicts` is None until both
+    versions' transcripts are scored; `evaluation_problem` says why they cannot be.
+    `live_verdicts` are what live traffic says now."""
 
     now: datetime.datetime
     canary_ready: int
@@ -34,6 +36,8 @@ class Facts:
     canary_requests: int = 0
     preflight_problem: str | None = None
     preflight_passed: bool = True
+    preflight_waits: str | None = None
+    preflight_seconds: float = 0.0
     frozen_until: datetime.datetime | None = None
     verdicts: tuple[Verdict, ...] | None = None
     evaluation_problem: str | None = None
@@ -69,18 +73,25 @@ def _fatal(rollout: Rollout, facts: Facts) -> str | None:
     if rollout.phase is Phase.PREPARING and facts.preflight_problem is not None:
         return f"{rollout.version} failed its preflight: {facts.preflight_problem}"
     since = max(rollout.phase_since, facts.observing_since or rollout.phase_since)
-    waited = (facts.now - since).total_seconds()
+    waited = (facts.now - since).total_seconds() - facts.preflight_seconds
     deadline = rollout.plan.start_deadline_seconds
     if rollout.phase is Phase.PREPARING and waited > deadline:
         return (
             f"{rollout.version} was not ready after {deadline:g} s "
             f"({facts.canary_ready} of {facts.canary_needed} nodes"
-            f"{'' if facts.preflight_passed else ', its preflight has not ended'})"
+            f"{_unended_preflight(facts)})"
         )
     verdicts = (*(facts.verdicts or ()), *facts.live_verdicts)
     if failed := failed_with(rollout.plan, verdicts, "rollback"):
         return f"gate {failed.gate} failed: {failed.reason}"
     return None
+
+
+def _unended_preflight(facts: Facts) -> str:
+    if facts.preflight_passed:
+        return ""
+    why = f": {facts.preflight_waits}" if facts.preflight_waits else ""
+    return f", its preflight has not ended{why}"
 
 
 def with_live(rollout: Rollout, live: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -212,6 +223,11 @@ def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
     """What happens next by itself, or what a person is to do; one sentence."""
     step = rollout.current_step
     match rollout.phase:
+        case Phase.PREPARING if facts is not None and facts.preflight_waits:
+            return (
+                f"{step.percent:g} % to {rollout.version} as soon as its preflight has passed: "
+                f"{facts.preflight_waits}"
+            )
         case Phase.PREPARING:
             return f"{step.percent:g} % to {rollout.version} as soon as its nodes are ready"
         case Phase.HOLDING if rollout.plan.gates and not rollout.evaluated:

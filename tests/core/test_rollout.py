@@ -65,6 +65,20 @@ def test_a_preflight_that_does_not_end_ends_the_rollout() -> None:
     assert "preflight has not ended" in after.reason
 
 
+def test_what_hindered_the_preflight_is_the_reason_of_its_end() -> None:
+    waits = "it could not be measured: node at 10.0.0.1 answered 429"
+    late = facts(seconds=301, preflight_passed=False, preflight_waits=waits)
+    assert waits in advance(a_rollout(), late).reason
+    assert waits in next_action(a_rollout(), late)
+
+
+def test_the_time_that_a_preflight_measures_is_not_held_against_the_version() -> None:
+    measuring = facts(seconds=900, preflight_passed=False, preflight_seconds=601)
+    assert advance(a_rollout(), measuring).phase is Phase.PREPARING
+    late = facts(seconds=902, preflight_passed=False, preflight_seconds=601)
+    assert advance(a_rollout(), late).phase is Phase.ROLLED_BACK
+
+
 def test_a_step_lasts_until_its_gates_are_measured() -> None:
     assert advance(holding(), facts(seconds=9999)) == holding()
 
