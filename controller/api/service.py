@@ -85,15 +85,7 @@ class Service:
         plan = load_plan(name, self.plan_dirs())
         if percent is not None:
             plan = plan.starting_at(percent)
-        try:
-            eval_sets = [self.eval_set(name) for name in plan.eval_sets]
-        except NotFound as error:
-            raise NotFound(
-                f"{error}; nothing was started. Plan {plan.name} needs it: name the folder with "
-                f"`eval_sets:` in fleet.yaml, or take a --plan of your own"
-            ) from error
-        for gate in plan.gates:
-            check_eval_sets(gate, eval_sets)
+        check_plan(plan, self.eval_set)
         dumped: dict[str, Any] = _PLAN.dump_python(plan, mode="json")
         return dumped
 
@@ -153,6 +145,21 @@ def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
     ports = Ports(store, parts.runtime, parts.router, client, access_log, eval_set, utc_now)
     loop = Loop(fleet.config, versions, ports)
     return Service(settings, fleet, folder, store, parts, client, loop, stop)
+
+
+def check_plan(plan: Plan, eval_set: Callable[[str], EvalSet]) -> None:
+    """Raises Refused where an eval set that the plan needs is not there, or is none for it."""
+    try:
+        eval_sets = [eval_set(name) for name in plan.eval_sets]
+        if plan.load_check is not None:
+            eval_set(plan.load_check.eval_set)
+    except NotFound as error:
+        raise NotFound(
+            f"{error}; nothing was started. Plan {plan.name} needs it: name the folder with "
+            f"`eval_sets:` in fleet.yaml, or take a --plan of your own"
+        ) from error
+    for gate in plan.gates:
+        check_eval_sets(gate, eval_sets)
 
 
 def merged_versions(fleet: FleetFile, store: SqlStore) -> dict[str, Version]:

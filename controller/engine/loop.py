@@ -351,6 +351,8 @@ class Loop:
             or self.keeper.problem(rollout.version),
             preflight_problem=self.preflight.problem(rollout),
             preflight_passed=self.preflight.passed(rollout),
+            preflight_waits=self.preflight.waits(rollout),
+            preflight_seconds=self.preflight.seconds(rollout),
             frozen_until=frozen_until(rollout.plan.freeze, now),
             canary_requests=self.traffic.canary_requests(
                 rollout.current_step.percent, opted_in=rollout.plan.asks
