@@ -6,7 +6,13 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from controller.core.consequence import failed_with, together
+from controller.core.consequence import (
+    failed_with,
+    severest,
+    together,
+    unmeasured,
+    without,
+)
 from controller.core.gate import Action
 from controller.core.rollout import Phase, Rollout, next_step
 from controller.core.verdict import Outcome, Verdict
@@ -21,12 +27,13 @@ class Facts:
     `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what the
     current step takes; `canary_requests` are the random ones that it had in this step, or, where
     the plan requires consent, those of who opted in. Until `frozen_until`, no version gets more
-    traffic. `canary_problem` says why the canary will not become ready (crash loop, wrong digest).
-    `preflight_passed`: nothing is left to be shown before the first step; `preflight_problem` says
-    what speaks against it, `preflight_waits` why it has not ended; `preflight_seconds`, what its
-    measuring has taken, is not held against a start deadline. `verdicts` is None until both
-    versions' transcripts are scored; `evaluation_problem` says why they cannot be.
-    `live_verdicts` are what live traffic says now."""
+    traffic; `thawed_at` is when the last freeze ended, where that is less than the plan's
+    `start_deadline` ago. `canary_problem` says why the canary will not become ready (crash loop,
+    wrong digest). `preflight_passed`: nothing is left to be shown before the first step;
+    `preflight_problem` says what speaks against it, `preflight_waits` why it has not ended;
+    `preflight_seconds`, what its measuring has taken, is not held against a start deadline.
+    `verdicts` is None until both versions' transcripts are scored; `evaluation_problem` says why
+    they cannot be. `live_verdicts` are what live traffic says now."""
 
     now: datetime.datetime
     canary_ready: int
@@ -39,6 +46,7 @@ class Facts:
     preflight_waits: str | None = None
     preflight_seconds: float = 0.0
     frozen_until: datetime.datetime | None = None
+    thawed_at: datetime.datetime | None = None
     verdicts: tuple[Verdict, ...] | None = None
     evaluation_problem: str | None = None
     live_verdicts: tuple[Verdict, ...] = ()
@@ -72,10 +80,13 @@ def _fatal(rollout: Rollout, facts: Facts) -> str | None:
         return f"{rollout.version} cannot serve: {facts.canary_problem}"
     if rollout.phase is Phase.PREPARING and facts.preflight_problem is not None:
         return f"{rollout.version} failed its preflight: {facts.preflight_problem}"
-    since = max(rollout.phase_since, facts.observing_since or rollout.phase_since)
+    thawed_at = None if rollout.forced else facts.thawed_at
+    times = (rollout.phase_since, facts.observing_since, thawed_at)
+    since = max(time for time in times if time is not None)
     waited = (facts.now - since).total_seconds() - facts.preflight_seconds
     deadline = rollout.plan.start_deadline_seconds
-    if rollout.phase is Phase.PREPARING and waited > deadline:
+    starting = rollout.phase is Phase.PREPARING and not _frozen(rollout, facts)
+    if starting and waited > deadline:
         return (
             f"{rollout.version} was not ready after {deadline:g} s "
             f"({facts.canary_ready} of {facts.canary_needed} nodes"
@@ -116,38 +127,46 @@ def _outcomes(verdicts: Sequence[Verdict]) -> list[tuple[str, Outcome]]:
 def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
     if facts.canary_ready < facts.canary_needed or not facts.preflight_passed:
         return rollout
+    if _frozen(rollout, facts):
+        return rollout
     percent = rollout.current_step.percent
     reason = f"{facts.canary_ready} canary nodes are ready: {rollout.plan.share(percent)}"
-    return replace(rollout.to(Phase.HOLDING, facts.now, reason), reached_percent=percent)
+    begun = rollout.to(Phase.HOLDING, facts.now, reason)
+    return replace(begun, reached_percent=percent, forced=rollout.forced and rollout.full)
 
 
 def _held(rollout: Rollout, facts: Facts) -> Rollout:
     decided, why = _gates(rollout, facts)
     if decided is None:
         return _unless_overdue(rollout, facts, "the gates are being measured")
-    match decided:
-        case "rollback":
-            return rollout.to(Phase.ROLLED_BACK, facts.now, why)
-        case "continue":
-            return _passed(rollout, facts, why)
-        case _:
-            return rollout.to(Phase.WAITING, facts.now, f"{why}: a person must decide")
+    if decided == "continue":
+        return _passed(rollout, facts, why)
+    return _stopped(rollout, facts, decided, why)
+
+
+def _stopped(rollout: Rollout, facts: Facts, decided: Action, why: str) -> Rollout:
+    if decided == "rollback":
+        return rollout.to(Phase.ROLLED_BACK, facts.now, why)
+    return rollout.to(Phase.WAITING, facts.now, f"{why}: a person must decide")
 
 
 def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
     if waits := _waits_for(rollout, facts):
         return _unless_overdue(rollout, facts, waits)
-    undecided = [v for v in facts.live_verdicts if v.verdict is Outcome.INCONCLUSIVE]
+    undecided = _undecided(rollout, facts)
     if not undecided or rollout.full:
         return _onwards(rollout, facts, why)
     action, unknown = together(rollout.plan, undecided)  # live traffic has had its time
-    match action:
-        case "rollback":
-            return rollout.to(Phase.ROLLED_BACK, facts.now, unknown)
-        case "continue":
-            return _onwards(rollout, facts, why)
-        case _:
-            return rollout.to(Phase.WAITING, facts.now, f"{unknown}: a person must decide")
+    if action == "continue":
+        return _onwards(rollout, facts, why)
+    return _stopped(rollout, facts, action, unknown)
+
+
+def _undecided(rollout: Rollout, facts: Facts) -> list[Verdict]:
+    """What live traffic cannot tell; who has seen none least of all."""
+    seen = facts.live_verdicts
+    unseen = unmeasured(rollout.plan.live_gates, seen, "no random traffic was seen yet")
+    return [v for v in (*seen, *unseen) if v.verdict is Outcome.INCONCLUSIVE]
 
 
 def _onwards(rollout: Rollout, facts: Facts, why: str) -> Rollout:
@@ -164,8 +183,9 @@ def _waits_for(rollout: Rollout, facts: Facts) -> str | None:
     step = rollout.current_step
     if facts.canary_ready < facts.canary_needed:  # a canary that is not there proves nothing
         return f"{facts.canary_ready} of {facts.canary_needed} canary nodes are ready"
+    frozen = _frozen(rollout, facts)
     if rollout.full:
-        return None
+        return frozen
     left = step.hold_seconds - _held_seconds(rollout, facts)
     if left > 0:
         return f"the step is held for another {left:.0f} s"
@@ -174,9 +194,14 @@ def _waits_for(rollout: Rollout, facts: Facts) -> str | None:
         return (
             f"{rollout.version} has had {facts.canary_requests:,} of {step.min_requests:,} requests"
         )
-    if facts.frozen_until is not None:
-        return f"changes are frozen until {facts.frozen_until:%Y-%m-%d %H:%M %Z}"
-    return None
+    return frozen
+
+
+def _frozen(rollout: Rollout, facts: Facts) -> str | None:
+    """What a step that may not begin now waits for, in words."""
+    if facts.frozen_until is None or rollout.forced:
+        return None
+    return f"changes are frozen until {facts.frozen_until:%Y-%m-%d %H:%M %Z}"
 
 
 def _unless_overdue(rollout: Rollout, facts: Facts, waits: str) -> Rollout:
@@ -186,14 +211,20 @@ def _unless_overdue(rollout: Rollout, facts: Facts, waits: str) -> Rollout:
         return rollout
     if _held_seconds(rollout, facts) < deadline:
         return rollout
-    why = f"not decided {deadline:g} s after the step began: {waits}"
-    match rollout.plan.on_inconclusive:
-        case "rollback":
-            return rollout.to(Phase.ROLLED_BACK, facts.now, why)
-        case "continue" if facts.canary_ready >= facts.canary_needed:
-            return _onwards(rollout, facts, why)
-        case _:
-            return rollout.to(Phase.WAITING, facts.now, f"{why}; a person must decide")
+    open_gates = _undecided(rollout, facts)
+    if not rollout.evaluated:
+        open_gates += unmeasured(rollout.plan.gates, (), waits)
+    failed = without(rollout.plan, _failed_live(facts), rollout.overruled)
+    late: Action = rollout.plan.on_inconclusive
+    action, what = severest((late, waits), together(rollout.plan, [*failed, *open_gates]))
+    why = f"not decided {deadline:g} s after the step began: {what}"
+    if action == "continue" and facts.canary_ready >= facts.canary_needed:
+        return _onwards(rollout, facts, why)
+    return _stopped(rollout, facts, action, why)
+
+
+def _failed_live(facts: Facts) -> list[Verdict]:
+    return [v for v in facts.live_verdicts if v.verdict is Outcome.FAIL]
 
 
 def _held_seconds(rollout: Rollout, facts: Facts) -> float:
@@ -203,20 +234,21 @@ def _held_seconds(rollout: Rollout, facts: Facts) -> float:
 def _gates(rollout: Rollout, facts: Facts) -> tuple[Action | None, str]:
     """What the gates lead to together, with the reason; None while they are being measured.
 
-    Who promoted all the way overruled what is inconclusive, now and later."""
+    What could not be measured is inconclusive. Who promoted all the way overruled what is
+    inconclusive, now and later."""
     plan = rollout.plan
-    failed_live = [v for v in facts.live_verdicts if v.verdict is Outcome.FAIL]
-    verdicts = with_live(rollout, failed_live)
+    verdicts = with_live(rollout, _failed_live(facts))
     if facts.evaluation_problem is not None:
-        action = "continue" if rollout.full else plan.on_inconclusive
-        return action, f"the gates could not be measured: {facts.evaluation_problem}"
-    if plan.gates and not rollout.evaluated:
+        why = f"it could not be measured: {facts.evaluation_problem}"
+        verdicts += unmeasured(plan.gates, verdicts, why)
+    elif plan.gates and not rollout.evaluated:
         return None, ""
-    action, why = together(plan, verdicts)
-    if not rollout.full:
-        return action, why
-    failed = failed_with(plan, verdicts, "rollback", "hold")
-    return together(plan, [failed]) if failed else ("continue", why)
+    if rollout.full:
+        verdicts = tuple(v for v in verdicts if v.verdict is not Outcome.INCONCLUSIVE)
+    action, why = together(plan, without(plan, verdicts, rollout.overruled))
+    if action == "continue" and rollout.overruled:
+        why += f" (overruled: {', '.join(rollout.overruled)})"
+    return action, why
 
 
 def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
@@ -228,6 +260,8 @@ def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
                 f"{step.percent:g} % to {rollout.version} as soon as its preflight has passed: "
                 f"{facts.preflight_waits}"
             )
+        case Phase.PREPARING if facts is not None and (frozen := _frozen(rollout, facts)):
+            return f"{step.percent:g} % to {rollout.version} later: {frozen}"
         case Phase.PREPARING:
             return f"{step.percent:g} % to {rollout.version} as soon as its nodes are ready"
         case Phase.HOLDING if rollout.plan.gates and not rollout.evaluated:
@@ -236,9 +270,20 @@ def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
             return f"decides when it can: {waits}"
         case Phase.HOLDING:
             return f"decides {step.hold_seconds:g} s after the step began"
+        case Phase.WAITING if failed := _asks(rollout):
+            return (
+                f"`rollout promote` goes on although gate {failed.gate} failed, "
+                f"`rollout abort` goes back"
+            )
         case Phase.WAITING:
             return "`rollout promote` goes on, `rollout abort` goes back"
         case Phase.PAUSED:
             return "`rollout resume` goes on, `rollout abort` goes back"
         case _:
             return "nothing: it has ended"
+
+
+def _asks(rollout: Rollout) -> Verdict | None:
+    """A failed gate that waits for a person's word."""
+    counting = without(rollout.plan, rollout.verdicts, rollout.overruled)
+    return failed_with(rollout.plan, counting, "hold")

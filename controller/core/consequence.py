@@ -1,4 +1,9 @@
-"""What verdicts lead to: the word of their own gate, else the plan's."""
+"""What verdicts lead to: the word of their own gate, else the plan's.
+
+A person may promote past verdicts that ask for one (`hold`), never past those that go back. What
+was overruled so is not asked again in the same rollout: neither verdicts on eval sets, which are
+measured once, nor a live gate that failed, which stays failed. What live traffic cannot tell is
+asked at each step, as each brings new traffic."""
 
 from __future__ import annotations
 
@@ -15,9 +20,8 @@ _SEVEREST_FIRST: Final[tuple[Action, ...]] = ("rollback", "hold", "continue")
 
 def consequence(plan: Plan, verdict: Verdict) -> Action:
     """What this verdict leads to; a pass lets the rollout continue."""
-    name = verdict.gate.split(" ")[0]
     gates: list[ErrorRateGate | LiveGate] = [*plan.gates, *plan.live_gates]
-    gate = next((gate for gate in gates if gate.name == name), None)
+    gate = next((gate for gate in gates if gate.name == _gate_name(verdict)), None)
     match verdict.verdict:
         case Outcome.PASS:
             return "continue"
@@ -33,6 +37,34 @@ def failed_with(plan: Plan, verdicts: Sequence[Verdict], *actions: Action) -> Ve
     return next((v for v in failed if consequence(plan, v) in actions), None)
 
 
+def severest(*decisions: tuple[Action, str]) -> tuple[Action, str]:
+    """Of actions with their reasons; of like ones, the first."""
+    return min(decisions, key=lambda decision: _SEVEREST_FIRST.index(decision[0]))
+
+
+def unmeasured(
+    gates: Sequence[ErrorRateGate | LiveGate], verdicts: Sequence[Verdict], reason: str
+) -> tuple[Verdict, ...]:
+    """What stands for the verdicts of those gates that have none: inconclusive, for `reason`."""
+    judged = {_gate_name(verdict) for verdict in verdicts}
+    return tuple(
+        Verdict(gate.name, Outcome.INCONCLUSIVE, 0.0, 0.0, 0.0, (0.0, 0.0), 0, reason)
+        for gate in gates
+        if gate.name not in judged
+    )
+
+
+def asking(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """The gates whose verdicts a person overrules by a promotion."""
+    lasting = (v for v in verdicts if v.verdict is Outcome.FAIL or not v.is_live)
+    return tuple(v.gate for v in lasting if consequence(plan, v) == "hold")
+
+
+def without(plan: Plan, verdicts: Sequence[Verdict], overruled: Sequence[str]) -> list[Verdict]:
+    """Those that still count."""
+    return [v for v in verdicts if v.gate not in overruled or consequence(plan, v) == "rollback"]
+
+
 def together(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Action, str]:
     """The severest consequence of all, a fail before what is inconclusive, with the reason."""
     if not plan.gates and not plan.live_gates:
@@ -45,3 +77,8 @@ def together(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Action, str]:
         return "continue", f"all {len(verdicts)} gates passed" if verdicts else "no gate failed"
     first = undecided[0]
     return consequence(plan, first), f"gate {first.gate} is {first.verdict}: {first.reason}"
+
+
+def _gate_name(verdict: Verdict) -> str:
+    """Without the part that was judged."""
+    return verdict.gate.split(" ")[0]

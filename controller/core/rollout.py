@@ -56,8 +56,10 @@ class Rollout:
     phase_since: datetime.datetime
     reached_percent: float = 0.0
     full: bool = False  # promoted "all the way": the holds that remain are skipped
+    forced: bool = False  # the step that is prepared begins in a freeze, too
     paused_phase: Phase | None = None
     verdicts: tuple[Verdict, ...] = ()
+    overruled: tuple[str, ...] = ()  # the verdicts, by gate, that a person promoted past
 
     @property
     def ended(self) -> bool:
@@ -97,6 +99,7 @@ def begin(
     plan: Plan,
     actor: str,
     now: datetime.datetime,
+    forced: bool = False,
 ) -> Rollout:
     """A new rollout: its first canary nodes are to be started."""
     return Rollout(
@@ -110,6 +113,7 @@ def begin(
         actor=actor,
         created_at=now,
         phase_since=now,
+        forced=forced,
     )
 
 

@@ -8,34 +8,37 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from controller.core.consequence import failed_with
+from controller.core.consequence import asking, failed_with
 from controller.core.errors import IllegalTransition
 from controller.core.rollout import Phase, Rollout, next_step
 
 
-def promote(rollout: Rollout, actor: str, full: bool, now: datetime.datetime) -> Rollout:
+def promote(
+    rollout: Rollout, actor: str, full: bool, now: datetime.datetime, forced: bool = False
+) -> Rollout:
     """A person's word: on to the next step, or all the way. Overrides holds, what is
-    inconclusive, and fails that are only told; never another failed gate, or one that is still
-    being measured."""
+    inconclusive, and fails that ask for a person; never a fail that goes back, or a gate that is
+    still being measured. `forced`: the step begins in a freeze, too."""
     if rollout.phase not in {Phase.HOLDING, Phase.WAITING}:
         raise IllegalTransition(
             f"rollout {rollout.id} is {rollout.phase}: promote works while it holds or waits. "
             f"{_NEXT_COMMAND.get(rollout.phase, '')}"
         )
     _refuse_if_not_judged(rollout)
-    why = f"promoted by {actor}"
+    overruled = asking(rollout.plan, rollout.verdicts)
+    why = f"promoted by {actor}" + (f", who overruled {', '.join(overruled)}" * bool(overruled))
+    rollout = replace(rollout, overruled=tuple(dict.fromkeys((*rollout.overruled, *overruled))))
     if rollout.is_last_step:
         return rollout.to(Phase.PROMOTED, now, why)
     if not full:
-        return next_step(rollout, now, why)
+        return replace(next_step(rollout, now, why), forced=forced)
     last = len(rollout.plan.steps) - 1
-    return replace(rollout.to(Phase.PREPARING, now, f"{why}, all the way"), step=last, full=True)
+    after = rollout.to(Phase.PREPARING, now, f"{why}, all the way")
+    return replace(after, step=last, full=True, forced=forced)
 
 
 def _refuse_if_not_judged(rollout: Rollout) -> None:
-    if not rollout.plan.gates:
-        return
-    if failed := failed_with(rollout.plan, rollout.verdicts, "rollback", "hold"):
+    if failed := failed_with(rollout.plan, rollout.verdicts, "rollback"):
         raise IllegalTransition(
             f"gate {failed.gate} failed ({failed.reason}); traffic stays as it is. "
             f"`rollout abort` ends the rollout"
@@ -67,13 +70,13 @@ def resume(rollout: Rollout, actor: str, now: datetime.datetime) -> Rollout:
 
 
 def retry(rollout: Rollout, actor: str, now: datetime.datetime) -> Rollout:
-    """Measure the gates of this step again."""
+    """Measure the gates of this step again; what was overruled counts again, too."""
     if rollout.phase is not Phase.WAITING:
         raise IllegalTransition(
             f"rollout {rollout.id} is {rollout.phase}: retry works while waiting"
         )
     again = rollout.to(Phase.HOLDING, now, f"measured again at the word of {actor}")
-    return replace(again, verdicts=())
+    return replace(again, verdicts=(), overruled=())
 
 
 def abort(rollout: Rollout, actor: str, now: datetime.datetime) -> Rollout:

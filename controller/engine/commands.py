@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from controller.core import steering
-from controller.core.cron import frozen_until
-from controller.core.errors import NotFound, Refused
+from controller.core.cron import cron_trigger, frozen_until
+from controller.core.errors import InvalidConfig, NotFound, Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.plan import Plan
 from controller.core.rollout import Phase, Rollout, begin
@@ -44,21 +44,37 @@ def carry_out(intent: Intent, state: State, now: datetime.datetime) -> tuple[Sta
 
 
 def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State, str]:
-    version = str(intent.arguments["version"])
-    plan = _PLAN.validate_python(intent.arguments["plan"])
-    check_start(state, version, bool(intent.arguments.get("force")))
+    version, plan = _version_and_plan(intent)
+    forced = bool(intent.arguments.get("force"))
+    check_start(state, version, forced)
     _refuse_while_frozen(plan, intent, now)
     warm = state.fleet.retired not in {None, version}
     retired_nodes = state.config.stable_nodes if warm else 0
     state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
     rollout_id = f"{version}-{now:%Y%m%d-%H%M%S}-{intent.id}"
-    begun = begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now)
+    begun = begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now, forced)
     share = f"{plan.steps[0].percent:g} %"
     return (
         replace(state, rollout=begun),
         f"rollout {rollout_id} of {version} started: its nodes are being prepared, then it gets "
         f"{share} of the traffic. Follow it with `rollout status`",
     )
+
+
+def _version_and_plan(intent: Intent) -> tuple[str, Plan]:
+    """Raises Refused: an intent may be of an earlier version of this program, whose plans could
+    be what this one's cannot."""
+    try:
+        version, plan = str(intent.arguments["version"]), intent.arguments["plan"]
+        checked = _PLAN.validate_python(plan)
+    except (KeyError, ValidationError) as error:
+        raise InvalidConfig(
+            f"the plan of this start is not valid here ({error}); nothing was started. Give the "
+            f"command again"
+        ) from error
+    for freeze in checked.freeze:
+        cron_trigger(freeze.cron, freeze.timezone)
+    return version, checked
 
 
 def _refuse_while_frozen(plan: Plan, intent: Intent, now: datetime.datetime) -> None:
@@ -147,7 +163,8 @@ def _steered(
 ) -> Rollout:
     match command:
         case "promote":
-            return steering.promote(active, actor, bool(arguments.get("full")), now)
+            full, forced = bool(arguments.get("full")), bool(arguments.get("force"))
+            return steering.promote(active, actor, full, now, forced)
         case "pause":
             return steering.pause(active, actor, now)
         case "resume":

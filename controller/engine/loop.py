@@ -332,7 +332,9 @@ class Loop:
     async def _advance(self) -> None:
         now = self._ports.now()
         before = self.rollout
-        after = advance(before, self._facts(before, now)) if before is not None else None
+        after = before
+        if before is not None and not before.ended:
+            after = advance(before, self._facts(before, now))
         fleet = settle(before, after, self.fleet, now)
         if after == before and fleet == self.fleet:
             return
@@ -354,6 +356,10 @@ class Loop:
             preflight_waits=self.preflight.waits(rollout),
             preflight_seconds=self.preflight.seconds(rollout),
             frozen_until=frozen_until(rollout.plan.freeze, now),
+            thawed_at=frozen_until(
+                rollout.plan.freeze,
+                now - datetime.timedelta(seconds=rollout.plan.start_deadline_seconds),
+            ),
             canary_requests=self.traffic.canary_requests(
                 rollout.current_step.percent, opted_in=rollout.plan.asks
             ),

@@ -8,7 +8,7 @@ from controller.core import steering
 from controller.core.advance import Facts, advance, next_action
 from controller.core.errors import IllegalTransition
 from controller.core.live.gate import Kind, LiveGate
-from controller.core.plan import Plan
+from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED, NEXT, Phase, Rollout
 from controller.core.steering import promote
 from controller.core.verdict import Outcome, Verdict
@@ -172,6 +172,45 @@ def test_a_freeze_is_not_held_against_a_step() -> None:
     assert advance(holding(plan=plan), frozen).phase is Phase.HOLDING
 
 
+FROZEN = {"frozen_until": later(86400), "thawed_at": later(86400)}
+
+
+def test_a_step_that_was_prepared_before_a_freeze_begins_after_it() -> None:
+    before = a_rollout(step=1, reached_percent=5.0)
+    assert advance(before, facts(seconds=9999, **FROZEN)) == before
+    assert "50 % to v2 later: changes are frozen until" in next_action(before, facts(**FROZEN))
+    assert advance(before, facts(seconds=86400, thawed_at=later(86400))).percent == 50
+
+
+def test_nodes_have_their_time_to_become_ready_after_a_freeze() -> None:
+    missing = facts(seconds=86500, canary_ready=0, thawed_at=later(86400))
+    assert advance(a_rollout(), missing).phase is Phase.PREPARING
+    assert advance(a_rollout(), replace(missing, now=later(86701))).phase is Phase.ROLLED_BACK
+
+
+def test_a_forced_step_begins_in_a_freeze_and_the_one_after_it_does_not() -> None:
+    forced = a_rollout(plan=a_plan(), forced=True)
+    begun = advance(forced, facts(**FROZEN))
+    assert (begun.phase, begun.percent, begun.forced) == (Phase.HOLDING, 5, False)
+    assert advance(begun, passing(9999, **FROZEN)).phase is Phase.HOLDING
+
+
+def test_a_forced_step_whose_nodes_do_not_come_ends_in_a_freeze_as_ever() -> None:
+    late = facts(seconds=301, canary_ready=0, **FROZEN)
+    assert advance(a_rollout(forced=True), late).phase is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize(("forced", "phase"), [(True, Phase.PROMOTED), (False, Phase.PREPARING)])
+def test_who_goes_all_the_way_waits_for_the_end_of_a_freeze_or_forces_it(
+    forced: bool, phase: Phase
+) -> None:
+    waiting = holding(verdicts=(a_verdict(),)).to(Phase.WAITING, later(60), "passed")
+    after = promote(waiting, "ann", full=True, now=later(61), forced=forced)
+    for _ in range(2):
+        after = advance(after, passing(61, **FROZEN))
+    assert after.phase is phase
+
+
 def live(outcome: Outcome, **changes: object) -> Verdict:
     return replace(a_verdict(outcome), gate="success", keys=12, **changes)
 
@@ -201,6 +240,20 @@ def test_a_plan_may_go_on_although_live_traffic_cannot_tell() -> None:
     plan = replace(LIVE_PLAN, live_gates=(gate,), promote="auto")
     unsure = facts(seconds=60, live_verdicts=(live(Outcome.INCONCLUSIVE),))
     assert advance(holding(plan=plan), unsure).step == 1
+
+
+@pytest.mark.parametrize(
+    ("on_inconclusive", "phase"),
+    [("hold", Phase.WAITING), ("rollback", Phase.ROLLED_BACK), ("continue", Phase.PROMOTED)],
+)
+def test_a_live_gate_that_has_seen_nothing_has_not_passed(
+    on_inconclusive: str, phase: Phase
+) -> None:
+    gate = LiveGate("success", Kind.SUCCESS, on_inconclusive=on_inconclusive)
+    plan = replace(LIVE_PLAN, steps=(Step(100, 0),), live_gates=(gate,), promote="auto")
+    after = advance(holding(100, plan=plan), facts())
+    assert after.phase is phase
+    assert phase is Phase.PROMOTED or "no random traffic was seen yet" in after.reason
 
 
 def test_live_numbers_are_written_down_when_a_gate_says_something_else_only() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, replace
 
+from pydantic import TypeAdapter
+
 from controller.core.plan import Freeze
-from controller.core.rollout import Phase
+from controller.core.rollout import Phase, Rollout
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
 from tests.engine.fakes import PLAN, FakeLog, as_json
@@ -114,3 +117,46 @@ async def test_the_access_log_is_read_by_one_at_a_time(driver: Driver) -> None:
     log = driver.loop._ports.access_log = SlowLog(driver.world)
     await asyncio.gather(*(driver.loop.observe_traffic() for _ in range(3)))
     assert log.most_readers == 1
+
+
+async def test_a_step_prepared_in_a_freeze_waits_for_its_end(driver: Driver) -> None:
+    plan = asked_for(freeze=(replace(SATURDAYS, cron="0 13 * * sat"),))  # in an hour
+    driver.world.slow.add("v2")
+    await driver.command("start", version="v2", plan=plan)
+    driver.clock.pass_seconds(3600)
+    driver.world.slow.clear()
+    for _ in range(5):
+        await driver.round()
+    assert (driver.loop.rollout.phase, driver.loop.rollout.percent) == (Phase.PREPARING, 0)
+    assert "frozen until 2026-11-22 13:00" in driver.loop.next_action(driver.loop.rollout)
+    driver.clock.pass_seconds(86400)
+    await driver.until(lambda loop: loop.rollout.phase is Phase.HOLDING)
+
+
+async def test_an_accepted_start_that_is_none_any_more_is_refused_and_the_loop_goes_on(
+    driver: Driver,
+) -> None:
+    misspelt = {**as_json(PLAN), "promote": "sometimes"}
+    backwards = {**as_json(PLAN), "steps": [{"percent": 50}, {"percent": 5}]}
+    never = asked_for(freeze=(replace(SATURDAYS, cron="0 0 30 2 *"),))
+    for plan, complaint in (
+        (misspelt, "promote"),
+        (backwards, "does not exceed 50"),
+        ("no plan", "not valid here"),
+        (never, "never comes"),
+    ):
+        outcome = await driver.command("start", version="v2", plan=plan)
+        assert complaint in str(outcome.refusal)
+    assert "'plan'" in str((await driver.command("start", version="v2")).refusal)
+    assert (await driver.start()).refusal is None
+
+
+async def test_a_rollout_of_an_earlier_version_of_this_program_still_loads(
+    driver: Driver,
+) -> None:
+    await driver.start()
+    adapter = TypeAdapter(Rollout)
+    stored = json.loads(adapter.dump_json(driver.loop.rollout))
+    for new in ("forced", "overruled"):
+        del stored[new]
+    assert adapter.validate_python(stored) == driver.loop.rollout
