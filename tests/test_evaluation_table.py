@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_a_report_names_the_chains_and_can_be_written_as_json() -> None:
     assert found["normalisation"] == {"written": "zh-basic/1", "numbers": "zh-numbers/1"}
     assert {item["gate"] for item in found["differences"]} >= {"cer overall", "mer calls"}
     json.dumps(found, allow_nan=False)
+
+
+def test_a_version_is_not_compared_with_deletions_of_the_first() -> None:
+    first = replace(a_score(V1).utterances[0], hypothesis=None)
+    scores = [Score((first, *a_score(V1).utterances[1:])), a_score(V2)]
+    assert "differences" not in report(["v1", "v2"], scores)
+    assert "differences" in report(["v2", "v1"], scores[::-1])
 
 
 def test_versions_stand_under_one_another_with_the_slices_in_which_they_differ() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
-from controller.core.errors import NodeUnavailable
+from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.engine.ports import Readiness
+
+# Of a node that is busy, starts, stops, or is behind something that cannot reach it.
+_COME_AGAIN: Final = frozenset({408, 429, 502, 503, 504})
 
 
 class NodeHttpClient:
@@ -40,6 +43,7 @@ class NodeHttpClient:
             raise NodeUnavailable(f"node at {address}: /readyz lacks {error}") from error
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
+        """Raises NoTranscript where it is the recording that the node gives no text of."""
         with audio.open("rb") as file:
             response = await self._request(
                 address,
@@ -49,8 +53,9 @@ class NodeHttpClient:
                 files={"file": (audio.name, file)},
                 data={"model": "whisper-1", "response_format": "json"},
             )
-        _require_success(address, response)
-        return str(_json(address, response)["text"])
+        if response.status_code in _COME_AGAIN:
+            _require_success(address, response)
+        return _text(address, response)
 
     async def forget(self, addresses: set[str]) -> None:
         """Close the connections to nodes that are gone."""
@@ -84,6 +89,17 @@ def _require_success(address: str, response: httpx.Response) -> None:
         raise NodeUnavailable(
             f"node at {address} answered {response.status_code}: {response.text[:200]}"
         )
+
+
+def _text(address: str, response: httpx.Response) -> str:
+    """Raises NoTranscript."""
+    try:
+        _require_success(address, response)
+        return str(_json(address, response)["text"])
+    except NodeUnavailable as error:
+        raise NoTranscript(str(error)) from error
+    except (KeyError, TypeError) as error:
+        raise NoTranscript(f"node at {address} answered without a text") from error
 
 
 def _json(address: str, response: httpx.Response) -> Any:

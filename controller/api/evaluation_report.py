@@ -32,7 +32,7 @@ def report(versions: Sequence[str], scores: Sequence[Score]) -> dict[str, Any]:
         "numbers_unavailable": numbers_unavailable(),
         "worst": _worst(scores),
     }
-    if len(scores) == 2:
+    if len(scores) == 2 and not scores[0].failed:  # deletions of the first flatter the second
         found["differences"] = _differences(*scores)
     return found
 

@@ -9,7 +9,8 @@ ControllerError
 ├── RuntimeUnavailable   Docker or a process could not be reached or started      (HTTP 503)
 ├── RouterUnavailable    nginx does not answer                                    (HTTP 503)
 │   └── ReloadRejected       nginx refused the new configuration; the old serves
-├── NodeUnavailable      a node did not answer, or answered with an error         (HTTP 503)
+├── NodeUnavailable      a node did not answer, was busy or failed                (HTTP 503)
+│   └── NoTranscript         it was reached and gave no text of this recording
 └── NotificationFailed   a message was not delivered; rollouts are not touched    (HTTP 503)
 """
 
@@ -51,7 +52,12 @@ class ReloadRejected(RouterUnavailable):
 
 
 class NodeUnavailable(ControllerError):
-    """A node did not answer in time, or answered with an error."""
+    """A node did not answer in time, was busy, or answered with an error."""
+
+
+class NoTranscript(NodeUnavailable):
+    """A node was reached, had time, and gave no text of this recording: it is the answer of its
+    version, where the others give none either."""
 
 
 class NotificationFailed(ControllerError):

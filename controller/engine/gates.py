@@ -6,18 +6,20 @@ import asyncio
 import datetime
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from controller.core.errors import NodeUnavailable
 from controller.core.eval_set import EvalSet
 from controller.core.rollout import Rollout
 from controller.core.scoring import Score, combined, score
 from controller.core.verdict import Verdict, judge
-from controller.engine.evaluate import evaluate
+from controller.engine.evaluate import WAITS_SECONDS, Transcripts, evaluate
 from controller.engine.evidence import measured
 from controller.engine.ports import NodeClient, Store
 from controller.engine.records import Evaluation, Event
 
 log = logging.getLogger(__name__)
+_NAMED: Final = 5  # recordings without a transcript; there may be thousands
 Progress = Callable[[str, str, int, int], None]  # version, eval set, done, of
 
 
@@ -38,6 +40,7 @@ class Evaluator:
         self._addresses = addresses
         self._digests = digests
         self._eval_sets = eval_sets
+        self.waits_seconds: Sequence[float] = WAITS_SECONDS  # before further tries
 
     async def kept(
         self, version: str, eval_sets: Sequence[str]
@@ -83,7 +86,12 @@ class Evaluator:
                 progress(version, eval_set.name, done, of)
 
         transcripts = await evaluate(
-            version, lambda: self._addresses(version), eval_set, self._client, on_progress=report
+            version,
+            lambda: self._addresses(version),
+            eval_set,
+            self._client,
+            on_progress=report,
+            waits_seconds=self.waits_seconds,
         )
         now = datetime.datetime.now(datetime.UTC)
         evaluation = Evaluation(
@@ -95,8 +103,9 @@ class Evaluator:
             transcripts.hypotheses,
             transcripts.seconds,
         )
-        failed = sum(text is None for text in evaluation.hypotheses.values())
-        if failed == 0:  # a result with failed requests is told, not kept: the next try may do
+        if transcripts.errors:  # told, not kept: the next try may do
+            _log_failures(transcripts)
+        else:
             await asyncio.to_thread(self._store.save_evaluation, evaluation, _evaluated(evaluation))
         return evaluation
 
@@ -104,13 +113,35 @@ class Evaluator:
 async def measure(
     rollout: Rollout, evaluator: Evaluator, progress: Progress | None = None
 ) -> tuple[Verdict, ...]:
-    """The verdicts of all gates of the rollout's plan."""
+    """The verdicts of all gates of the rollout's plan. Raises NodeUnavailable where a version
+    could not be measured, and where the old one gave no text of a recording."""
     names = rollout.plan.eval_sets
     stable = await evaluator.transcripts(rollout.from_version, names, progress)
+    _require_all(stable)
     canary = await evaluator.transcripts(rollout.version, names, progress)
     verdicts, event = await asyncio.to_thread(_judge, rollout, stable, canary)
     await evaluator.write_down(event)
     return verdicts
+
+
+def _require_all(stable: Sequence[tuple[EvalSet, Evaluation]]) -> None:
+    """A canary is not measured by what counts as deletions of stable: a worse one would pass."""
+    for eval_set, evaluation in stable:
+        failed = [key for key, text in evaluation.hypotheses.items() if text is None]
+        if failed:
+            more = ", …" if len(failed) > _NAMED else ""
+            raise NodeUnavailable(
+                f"{evaluation.version} gave no transcript of {len(failed):,} of "
+                f"{len(evaluation.hypotheses):,} recordings of {eval_set.name} "
+                f"({', '.join(failed[:_NAMED])}{more}): nothing can be compared with that. The "
+                f"controller's log says why; `rollout retry` measures again"
+            )
+
+
+def _log_failures(transcripts: Transcripts) -> None:
+    for key, why in list(transcripts.errors.items())[:_NAMED]:
+        log.warning("evaluation.no_transcript version=%s eval_set=%s key=%s reason=%s",
+                    transcripts.version, transcripts.eval_set, key, why)  # fmt: skip
 
 
 def _judge(

@@ -87,7 +87,8 @@ class Readiness:
 
 
 class NodeClient(Protocol):
-    """Talks to nodes over HTTP. Raises NodeUnavailable."""
+    """Talks to nodes over HTTP. Raises NodeUnavailable; `transcribe` NoTranscript where the node
+    was reached and had time, so that another try gives no other answer."""
 
     async def alive(self, address: str, timeout_seconds: float) -> None: ...
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from controller.core.errors import NodeUnavailable
+from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.eval_set import EvalSet, Utterance
 from controller.core.fleet import FleetConfig
 from controller.core.gate import ErrorRateGate
@@ -61,6 +61,7 @@ class FakeWorld:
     busy: set[str] = field(default_factory=set)
     degraded: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # that a version takes for a clip
+    refuses: set[tuple[str, str]] = field(default_factory=set)  # version, file name
     asked: list[str] = field(default_factory=list)  # addresses, in order
     digests: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)
@@ -139,6 +140,8 @@ class FakeClient:
         await asyncio.sleep(self.world.seconds.get(node.version, 0.0))
         if node.name in self.world.busy:
             raise NodeUnavailable(f"{address}: 429 the queue is full")
+        if (node.version, audio.name) in self.world.refuses:
+            raise NoTranscript(f"{address}: 422 the recording ends decoders")
         said = self.world.heard.get(node.version, "请拨打一零零八六")
         return self.world.heard.get(node.name, said)
 
@@ -203,7 +206,9 @@ def a_loop(world: FakeWorld, store: object, clock: Clock, config: FleetConfig = 
     """A controller over the world: the first, or one after a crash."""
     client, router, log = FakeClient(world), FakeRouter(world), FakeLog(world)
     ports = Ports(store, FakeRuntime(world), router, client, log, lambda _: DIGITS, clock)
-    return Loop(config, dict(VERSIONS), ports)
+    loop = Loop(config, dict(VERSIONS), ports)
+    loop.evaluator.waits_seconds = (0.0, 0.0)
+    return loop
 
 
 def as_json(plan: Plan) -> dict[str, object]:

@@ -1,0 +1,100 @@
+"""What a node's answer to a recording means: its text, no text, or nothing of the version."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.node_http import NodeHttpClient
+from controller.core.errors import NodeUnavailable, NoTranscript
+
+
+class Node(ThreadingHTTPServer):
+    """Answers every request with `status` and `body`."""
+
+    status, body = 200, b'{"text": "ok"}'
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Node)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with Node(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[NodeHttpClient]:
+    opened = NodeHttpClient()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.wav"
+    path.write_bytes(b"RIFF")
+    return path
+
+
+async def test_a_text_is_a_text(node: Node, client: NodeHttpClient, clip: Path) -> None:
+    assert await client.transcribe(node.address, clip, 5) == "ok"
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422, 500])
+async def test_a_refused_recording_is_an_answer_without_a_text(
+    node: Node, client: NodeHttpClient, clip: Path, status: int
+) -> None:
+    node.status = status
+    with pytest.raises(NoTranscript, match=f"answered {status}"):
+        await client.transcribe(node.address, clip, 5)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]"])
+async def test_an_answer_that_has_no_text_is_one_without_a_text(
+    node: Node, client: NodeHttpClient, clip: Path, body: bytes
+) -> None:
+    node.body = body
+    with pytest.raises(NoTranscript):
+        await client.transcribe(node.address, clip, 5)
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+async def test_a_busy_node_has_not_answered(
+    node: Node, client: NodeHttpClient, clip: Path, status: int
+) -> None:
+    node.status = status
+    with pytest.raises(NodeUnavailable, match=f"answered {status}") as caught:
+        await client.transcribe(node.address, clip, 5)
+    assert not isinstance(caught.value, NoTranscript)
+
+
+async def test_a_node_that_is_not_there_has_not_answered(
+    client: NodeHttpClient, clip: Path
+) -> None:
+    with pytest.raises(NodeUnavailable, match="did not answer") as caught:
+        await client.transcribe("127.0.0.1:1", clip, 5)
+    assert not isinstance(caught.value, NoTranscript)
