@@ -112,4 +112,5 @@ def rollout_summary(rollout: Rollout) -> dict[str, Any]:
         "phase_since": rollout.phase_since.isoformat(),
         "next_action": next_action(rollout),
         "verdicts": [asdict(verdict) for verdict in rollout.verdicts],
+        "overruled": list(rollout.overruled),
     }

@@ -145,6 +145,23 @@ def test_what_live_traffic_cannot_tell_is_asked_at_each_step() -> None:
     assert advance(on, replace(unsure, now=later(122))).phase is Phase.WAITING
 
 
+def test_what_live_traffic_could_not_tell_is_asked_once_it_fails() -> None:
+    plan = with_success(on_fail="hold", on_inconclusive="hold")
+    unsure = facts(seconds=60, verdicts=(a_verdict(),), live_verdicts=(success(INCONCLUSIVE),))
+    waiting = advance(replace(holding(), plan=plan), unsure)
+    promoted = promote(waiting, "ann", full=False, now=later(61))
+    on = advance(promoted, replace(unsure, now=later(62)))
+    failing = replace(unsure, now=later(63), live_verdicts=(success(FAIL),))
+    assert "gate success is fail" in advance(on, failing).reason
+
+
+def test_who_overrules_twice_has_overruled_both() -> None:
+    overruled = holding(verdicts=(verdict("asking", FAIL),), overruled=("success",))
+    waiting = replace(overruled, phase=Phase.WAITING)
+    after = promote(waiting, "ann", full=False, now=later(1))
+    assert after.overruled == ("success", "asking digits")
+
+
 def unmeasured(**changes: object) -> Rollout:
     plan = with_success(on_fail="hold", on_inconclusive="continue")
     ahead = replace(plan, on_inconclusive="continue", gates=(ErrorRateGate(),))
@@ -191,3 +208,5 @@ def test_at_the_deadline_gates_that_are_still_measured_have_their_word() -> None
     assert advance(overdue("continue", gates=(STRICT,)), late).phase is Phase.ROLLED_BACK
     failing = replace(late, live_verdicts=(success(FAIL),))
     assert advance(overdue("continue"), failing).phase is Phase.WAITING
+    overruled = replace(overdue("continue"), overruled=("success",))
+    assert advance(overruled, failing).phase is Phase.PREPARING

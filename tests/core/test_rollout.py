@@ -195,6 +195,13 @@ def test_a_forced_step_begins_in_a_freeze_and_the_one_after_it_does_not() -> Non
     assert advance(begun, passing(9999, **FROZEN)).phase is Phase.HOLDING
 
 
+@pytest.mark.parametrize(("forced", "phase"), [(True, Phase.HOLDING), (False, Phase.PREPARING)])
+def test_a_forced_promotion_goes_on_in_a_freeze(forced: bool, phase: Phase) -> None:
+    waiting = holding(verdicts=(a_verdict(),)).to(Phase.WAITING, later(60), "passed")
+    promoted = promote(waiting, "ann", full=False, now=later(61), forced=forced)
+    assert advance(promoted, passing(62, **FROZEN)).phase is phase
+
+
 def test_a_forced_step_whose_nodes_do_not_come_ends_in_a_freeze_as_ever() -> None:
     late = facts(seconds=301, canary_ready=0, **FROZEN)
     assert advance(a_rollout(forced=True), late).phase is Phase.ROLLED_BACK
@@ -209,6 +216,14 @@ def test_who_goes_all_the_way_waits_for_the_end_of_a_freeze_or_forces_it(
     for _ in range(2):
         after = advance(after, passing(61, **FROZEN))
     assert after.phase is phase
+
+
+@pytest.mark.parametrize(("forced", "phase"), [(True, Phase.PROMOTED), (False, Phase.HOLDING)])
+def test_a_version_with_all_traffic_becomes_stable_after_the_freeze(
+    forced: bool, phase: Phase
+) -> None:
+    last = holding(100, step=2, full=True, forced=forced)
+    assert advance(last, passing(0, **FROZEN)).phase is phase
 
 
 def live(outcome: Outcome, **changes: object) -> Verdict:
