@@ -119,6 +119,14 @@ async def test_the_access_log_is_read_by_one_at_a_time(driver: Driver) -> None:
     assert log.most_readers == 1
 
 
+async def test_who_forces_a_promotion_gets_the_next_step_in_a_freeze(driver: Driver) -> None:
+    await driver.command("start", version="v2", plan=asked_for(freeze=(SATURDAYS,)), force=True)
+    await driver.until(lambda loop: loop.rollout is not None and loop.rollout.evaluated)
+    assert (await driver.command("promote")).refusal is not None
+    assert (await driver.command("promote", force=True)).refusal is None
+    await driver.until(lambda loop: loop.rollout.reached_percent == 50)
+
+
 async def test_a_step_prepared_in_a_freeze_waits_for_its_end(driver: Driver) -> None:
     plan = asked_for(freeze=(replace(SATURDAYS, cron="0 13 * * sat"),))  # in an hour
     driver.world.slow.add("v2")
