@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from controller.core.consequence import (
     failed_with,
     severest,
+    tally,
     together,
     unmeasured,
     without,
@@ -243,12 +244,21 @@ def _gates(rollout: Rollout, facts: Facts) -> tuple[Action | None, str]:
         verdicts += unmeasured(plan.gates, verdicts, why)
     elif plan.gates and not rollout.evaluated:
         return None, ""
-    if rollout.full:
-        verdicts = tuple(v for v in verdicts if v.verdict is not Outcome.INCONCLUSIVE)
-    action, why = together(plan, without(plan, verdicts, rollout.overruled))
-    if action == "continue" and rollout.overruled:
-        why += f" (overruled: {', '.join(rollout.overruled)})"
+    decisive = [v for v in verdicts if not (rollout.full and v.verdict is Outcome.INCONCLUSIVE)]
+    action, why = together(plan, without(plan, decisive, rollout.overruled))
+    if action == "continue":
+        why = _let_pass(rollout, facts, verdicts)
     return action, why
+
+
+def _let_pass(rollout: Rollout, facts: Facts, verdicts: Sequence[Verdict]) -> str:
+    """What is said of a step that ends well: of all gates, live ones as they are by then."""
+    if not rollout.plan.gates and not rollout.plan.live_gates:
+        return "the plan has no gates"
+    passed = [v for v in facts.live_verdicts if v.verdict is Outcome.PASS]
+    all_gates = [*verdicts, *passed, *_undecided(rollout, facts)]
+    why = tally(without(rollout.plan, all_gates, rollout.overruled))
+    return f"{why} (overruled: {', '.join(rollout.overruled)})" if rollout.overruled else why
 
 
 def next_action(rollout: Rollout, facts: Facts | None = None) -> str:

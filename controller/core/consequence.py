@@ -67,16 +67,28 @@ def without(plan: Plan, verdicts: Sequence[Verdict], overruled: Sequence[str]) -
 
 def together(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[Action, str]:
     """The severest consequence of all, a fail before what is inconclusive, with the reason."""
-    if not plan.gates and not plan.live_gates:
-        return "continue", "the plan has no gates"
     undecided = sorted(
         (v for v in verdicts if v.verdict is not Outcome.PASS),
         key=lambda v: (_SEVEREST_FIRST.index(consequence(plan, v)), v.verdict is not Outcome.FAIL),
     )
     if not undecided:
-        return "continue", f"all {len(verdicts)} gates passed" if verdicts else "no gate failed"
+        return "continue", "no gate failed"
     first = undecided[0]
     return consequence(plan, first), f"gate {first.gate} is {first.verdict}: {first.reason}"
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """How many gates passed, and which others the rollout goes on in spite of, in words."""
+    if not verdicts:
+        return "no gate was asked"
+    passed = sum(verdict.verdict is Outcome.PASS for verdict in verdicts)
+    if passed == len(verdicts):
+        return f"all {passed} gates passed"
+    words = [f"{passed} of {len(verdicts)} gates passed"]
+    for outcome, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "undecided")):
+        if gates := [v.gate for v in verdicts if v.verdict is outcome]:
+            words.append(f"{len(gates)} {word} and let through: {', '.join(gates)}")
+    return "; ".join(words)
 
 
 def _gate_name(verdict: Verdict) -> str:

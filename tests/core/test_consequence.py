@@ -184,6 +184,22 @@ def test_of_a_gate_that_cannot_be_measured_its_own_word_counts() -> None:
     assert back.reason == "gate strict is inconclusive: it could not be measured: no node"
 
 
+def test_what_was_let_through_is_not_said_to_have_passed() -> None:
+    gates = (LiveGate("success", Kind.SUCCESS), LiveGate("empty", Kind.EMPTY))
+    plan = replace(holding().plan, live_gates=gates, on_inconclusive="continue")
+    said = (a_verdict(), verdict("told", FAIL))
+    seen = facts(seconds=60, verdicts=said, live_verdicts=(success(Outcome.PASS),))
+    assert advance(replace(holding(), plan=plan), seen).reason == (
+        "2 of 4 gates passed; 1 failed and let through: told digits; "
+        "1 undecided and let through: empty"
+    )
+
+
+def test_all_gates_passed_counts_live_ones() -> None:
+    seen = facts(seconds=60, verdicts=(a_verdict(),), live_verdicts=(success(Outcome.PASS),))
+    assert advance(replace(holding(), plan=with_success()), seen).reason == "all 2 gates passed"
+
+
 def overdue(action: Action, **changes: object) -> Rollout:
     late = Step(5, 60, min_requests=500, deadline_seconds=300)
     gate = LiveGate("success", Kind.SUCCESS, on_fail="hold", on_inconclusive=action)
