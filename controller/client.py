@@ -15,7 +15,7 @@ from controller.adapters.state_folder import StateFolder
 
 
 class Unreachable(Exception):
-    """No controller answers. The router goes on serving without one."""
+    """No controller answers. A router that it left goes on serving without it."""
 
 
 class Rejected(Exception):
@@ -63,8 +63,9 @@ class Client:
             )
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"the controller at {self.url} does not answer ({error}); the router serves on "
-                f"without it. `rollout up` starts it again, `rollback` works without it"
+                f"the controller at {self.url} does not answer ({error}); its router, if it "
+                f"still runs, serves on without it. `rollout up` starts the controller again, "
+                f"`rollback` works without it"
             ) from error
 
     def _headers(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import httpx
 import uvicorn
@@ -35,7 +36,7 @@ def serve(settings: Settings) -> None:
     folder.create()
     folder.lock()
     check_port_is_free(settings.host, settings.port, "the API", "--port")
-    server = _Server(settings)
+    server = Server(settings)
     app = create_app(settings, server.finish)
     runtime = app.state.service.parts.runtime.name
     check_same_runtime(folder, runtime)
@@ -43,8 +44,7 @@ def serve(settings: Settings) -> None:
     fleet_path = str(settings.fleet_path.absolute())
     folder.write_address(ControllerAddress(api_url(settings), os.getpid(), fleet_path, runtime))
     server.run(app)
-    if not server.was_forced:  # a second Ctrl-C: what still runs is for `rollout down`
-        folder.forget_address()
+    folder.forget_address()
     folder.unlock()
 
 
@@ -72,7 +72,7 @@ def check_router_port(service: Service) -> None:
         check_port_is_free(router.host, router.port, "the router", "router.port in fleet.yaml")
 
 
-class _Server:
+class Server:
     """uvicorn, which handles Ctrl-C and SIGTERM; `finish` ends it likewise."""
 
     def __init__(self, settings: Settings) -> None:
@@ -82,10 +82,6 @@ class _Server:
     def finish(self) -> None:
         if self._server is not None:
             self._server.should_exit = True
-
-    @property
-    def was_forced(self) -> bool:
-        return self._server is not None and self._server.force_exit
 
     def run(self, app: object) -> None:
         config = uvicorn.Config(
@@ -107,7 +103,13 @@ class _Server:
 
 class _QuietServer(uvicorn.Server):
     """Ends on a signal like on any other word to end: with exit status 0. uvicorn's own raises
-    the signal again afterwards, which would look like a crash to a supervisor."""
+    the signal again afterwards, which would look like a crash to a supervisor, and cuts the
+    clean-up short at a second Ctrl-C, though router and nodes would outlive it."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            log.warning("still stopping router and nodes; it ends by itself")
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
