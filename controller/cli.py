@@ -130,12 +130,13 @@ def down(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
 @app.command()
 def doctor(
     fleet: Annotated[Path, typer.Option(help="The fleet's file.")] = Path("fleet.yaml"),
+    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
     """Say what is missing here, and the command that mends it."""
     from controller.doctor import examine
 
-    findings = examine(fleet)
+    findings = examine(Settings(fleet, state_dir))
     _show([f.to_dict() for f in findings], as_json, views.doctor)
     raise typer.Exit(FAILED if any(not f.ok for f in findings) else 0)
 

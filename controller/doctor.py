@@ -14,11 +14,13 @@ from typing import Any, Final
 
 from controller.adapters.docker.runtime import DockerRuntime
 from controller.adapters.docker.settings import DockerSettings
-from controller.adapters.fleet_file import FleetFile, read_fleet
+from controller.adapters.fleet_file import RouterOptions, read_fleet
 from controller.adapters.model_files import is_local
 from controller.adapters.nginx.nginx_version import check_build
 from controller.adapters.nginx.process_launcher import packaged_nginx
+from controller.adapters.state_folder import StateFolder
 from controller.core.errors import ControllerError, Refused
+from controller.settings import Settings
 from controller.up import check_port_is_free
 
 _NEEDED_DISK_GIB: Final = 2
@@ -35,12 +37,13 @@ class Finding:
         return asdict(self)
 
 
-def examine(fleet_path: Path) -> list[Finding]:
+def examine(settings: Settings) -> list[Finding]:
     """All findings, also the good ones. Changes nothing."""
-    return list(_examine(fleet_path))
+    return list(_examine(settings))
 
 
-def _examine(fleet_path: Path) -> Iterator[Finding]:
+def _examine(settings: Settings) -> Iterator[Finding]:
+    fleet_path = settings.fleet_path
     yield Finding(
         f"Python {sys.version_info.major}.{sys.version_info.minor}",
         sys.version_info >= (3, 11),
@@ -60,7 +63,7 @@ def _examine(fleet_path: Path) -> Iterator[Finding]:
         for role, source in version.models.items():
             if not is_local(source):
                 yield Finding(f"{version.name}: {role} {source} is taken as a hub id", True)
-    yield _router_port(fleet)
+    yield from running_or_free_ports(settings, fleet.router)
 
 
 def _nginx() -> Finding:
@@ -97,10 +100,20 @@ def _disk() -> Finding:
     )
 
 
-def _router_port(fleet: FleetFile) -> Finding:
-    router = fleet.router
+def running_or_free_ports(settings: Settings, router: RouterOptions) -> Iterator[Finding]:
+    """The controller that runs on the state folder, else whether one could listen."""
+    folder = StateFolder(settings.state_dir)
+    address = folder.address()
+    if address is not None and folder.is_locked():
+        yield Finding(f"a controller runs here: {address.url}", True)
+        return
+    yield _port(router.host, router.port, "the router", "router.port in fleet.yaml")
+    yield _port(settings.host, settings.port, "the API", "rollout up --port")
+
+
+def _port(host: str, port: int, what: str, option: str) -> Finding:
     try:
-        check_port_is_free(router.host, router.port, "the router", "router.port in fleet.yaml")
+        check_port_is_free(host, port, what, option)
     except Refused as refusal:
-        return Finding(str(refusal), False, "rollout down, or another router.port in fleet.yaml")
-    return Finding(f"port {router.port} is free for the router", True)
+        return Finding(str(refusal), False, f"rollout down, or another port with {option}")
+    return Finding(f"port {port} is free for {what}", True)
