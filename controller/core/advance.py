@@ -112,13 +112,15 @@ def with_live(rollout: Rollout, live: Sequence[Verdict]) -> tuple[Verdict, ...]:
 
 
 def _with_verdicts(rollout: Rollout, facts: Facts) -> Rollout:
-    """Live numbers move with every request: they are news only when a gate says something else."""
+    """Live numbers move with every request: they are news only when a gate says something else,
+    or with those on eval sets, so that all are of one moment."""
     before = tuple(verdict for verdict in rollout.verdicts if verdict.is_live)
-    news = _outcomes(before) != _outcomes(facts.live_verdicts)
-    live = facts.live_verdicts if news and facts.live_verdicts else before
-    evaluated = facts.verdicts if facts.verdicts is not None else with_live(rollout, ())
-    verdicts = (*evaluated, *live)
-    return rollout if verdicts == rollout.verdicts else replace(rollout, verdicts=verdicts)
+    known = with_live(rollout, ())
+    evaluated = facts.verdicts if facts.verdicts is not None else known
+    live = facts.live_verdicts or before
+    if evaluated == known and _outcomes(live) == _outcomes(before):
+        return rollout
+    return replace(rollout, verdicts=(*evaluated, *live))
 
 
 def _outcomes(verdicts: Sequence[Verdict]) -> list[tuple[str, Outcome]]:

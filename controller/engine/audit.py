@@ -67,7 +67,7 @@ def _outcomes(verdicts: Sequence[Verdict]) -> dict[str, Outcome]:
 def _judged(
     before: Rollout | None, rollout: Rollout, told: tuple[Verdict, ...], now: datetime.datetime
 ) -> Event:
-    """They belong to the step in which they were measured, not to the one they lead to.
+    """They belong to the step whose share flowed, not to the one they lead to or that is prepared.
     `changed` are the gates that say something else than when they were told last."""
     known = _outcomes(told)
     changed = [v.gate for v in rollout.verdicts if known.get(v.gate) is not v.verdict]
@@ -75,8 +75,18 @@ def _judged(
     counts = ", ".join(f"{found.count(o)} {o}" for o in Outcome if o in found)
     measured_in = before if before is not None and before.id == rollout.id else rollout
     verdicts = [verdict_data(v) for v in rollout.verdicts]
-    data = {**_context(measured_in), "changed": changed, "verdicts": verdicts}
+    data = {
+        **_context(measured_in),
+        "step": _flowing_step(measured_in),
+        "changed": changed,
+        "verdicts": verdicts,
+    }
     return Event("rollout.judged", rollout.id, f"gates: {counts}", "controller", now, data)
+
+
+def _flowing_step(rollout: Rollout) -> int:
+    reached = (step.percent <= rollout.reached_percent for step in rollout.plan.steps)
+    return max(sum(reached) - 1, 0)
 
 
 def _phase_event(

@@ -9,7 +9,7 @@ import datetime
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.core.advance import Facts, advance, next_action, with_live
 from controller.core.cron import frozen_until
@@ -323,7 +323,11 @@ class Loop:
         return outcome
 
     def _state(self) -> State:
-        return State(self.config, self.fleet, self.rollout, frozenset(self.versions))
+        """A person's word is weighed, and written down, with live verdicts as they are now."""
+        rollout = self.rollout
+        if rollout is not None:
+            rollout = replace(rollout, verdicts=self.verdicts(rollout))
+        return State(self.config, self.fleet, rollout, frozenset(self.versions))
 
     def check_start(self, version: str, force: bool) -> None:
         """Raise Refused now where `start` would be refused anyway, whatever its plan."""

@@ -114,12 +114,15 @@ def _gate(name: str, plan: Plan) -> Gate | None:
 
 
 def _samples(verdict: Mapping[str, Any], gate: Gate | None) -> str:
-    """`500`; of live traffic `5,310 of 212 users`, which are its unit, or looks at nodes."""
+    """`500`; of live traffic `5,310 of 212 users`, which are its unit; or `3 looks, nodes: 1`."""
     counts = [verdict[key] for key in ("samples", "keys") if isinstance(verdict.get(key), int)]
     if not counts:
         return "?"
-    whose = "nodes" if isinstance(gate, LiveGate) and gate.kind in _OF_NODES else "users"
-    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} of {counts[1]:,} {whose}"
+    if len(counts) == 1:
+        return f"{counts[0]:,}"
+    if isinstance(gate, LiveGate) and gate.kind in _OF_NODES:
+        return f"{counts[0]:,} looks, nodes: {counts[1]:,}"
+    return f"{counts[0]:,} of {counts[1]:,} users"
 
 
 def _percent(value: object) -> str:

@@ -279,6 +279,13 @@ def test_live_numbers_are_written_down_when_a_gate_says_something_else_only() ->
     assert advance(before, facts(seconds=1, live_verdicts=(news,))).verdicts == (news,)
 
 
+def test_live_numbers_are_of_the_moment_in_which_the_eval_sets_were_judged() -> None:
+    before = advance(holding(plan=LIVE_PLAN), facts(live_verdicts=(live(Outcome.PASS),)))
+    moved = replace(live(Outcome.PASS), samples=live(Outcome.PASS).samples + 6)
+    judged = facts(seconds=1, verdicts=(a_verdict(),), live_verdicts=(moved,))
+    assert advance(before, judged).verdicts == (a_verdict(), moved)
+
+
 def test_live_verdicts_do_not_stand_in_for_those_on_eval_sets() -> None:
     plan = replace(PLAN, live_gates=LIVE_PLAN.live_gates)
     unmeasured = facts(seconds=9999, live_verdicts=(live(Outcome.PASS),))

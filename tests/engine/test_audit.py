@@ -50,6 +50,14 @@ def test_the_numbers_that_a_step_ends_on_are_written_down() -> None:
     assert kinds(changes(before, after, told=moved)) == ["rollout.phase_changed"]
 
 
+def test_verdicts_belong_to_the_step_whose_share_flows_not_to_the_one_prepared() -> None:
+    preparing = a_rollout(step=2, full=True, reached_percent=5.0)
+    (event,) = changes(preparing, replace(preparing, verdicts=(FAIL,)))
+    assert (event.data["step"], event.data["percent"]) == (0, 5.0)
+    second = replace(preparing, step=1, phase=Phase.HOLDING, reached_percent=50.0)
+    assert changes(second, replace(second, verdicts=(FAIL,)))[0].data["step"] == 1
+
+
 def test_a_change_of_phase_says_what_was_before() -> None:
     (began,) = changes(None, a_rollout())
     (went_on,) = changes(a_rollout(), HOLDING)

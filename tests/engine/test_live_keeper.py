@@ -55,6 +55,20 @@ async def test_a_canary_whose_failures_stable_rescues_is_rolled_back(driver: Dri
     assert driver.world.routing.canary is None
 
 
+async def test_a_persons_word_is_written_down_with_the_live_numbers_of_then(
+    driver: Driver,
+) -> None:
+    await holding(driver)
+    await see(driver, users("stable", 9) + users("canary", 1))
+    await see(driver, users("stable", 90) + users("canary", 5))
+    await driver.command("promote")
+    assert driver.loop.rollout.verdicts[0].samples == 6
+    events = driver.store.rollout_events(driver.loop.rollout.id, 100)
+    judged = [event.data for event in events if event.kind == "rollout.judged"]
+    assert judged[-1]["verdicts"][0]["samples"] == 6
+    assert judged[-1]["step"] == 0
+
+
 async def test_a_canary_as_good_as_stable_goes_on(driver: Driver) -> None:
     await holding(driver)
     await see(driver, users("stable", 900) + users("canary", 100))
