@@ -37,7 +37,15 @@ class StateFolder:
         self._lock: int | None = None
 
     def create(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Raises Refused where the folder cannot be made or written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(self._open_lock())
+        except OSError as error:
+            raise Refused(
+                f"the state folder {self.path} cannot be made or written ({error.strerror}); "
+                f"nothing was started. Choose another with --state-dir"
+            ) from error
 
     @property
     def database(self) -> Path:
@@ -51,7 +59,7 @@ class StateFolder:
         """Hold the folder until this process ends. Raises Refused where another one does.
 
         The lock is the kernel's (flock): it never outlives its holder, whatever kills it."""
-        descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open_lock()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -97,6 +105,9 @@ class StateFolder:
         if not path.exists():
             self._write(_TOKEN, secrets.token_urlsafe(32))
         return path.read_text().strip()
+
+    def _open_lock(self) -> int:
+        return os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _write(self, name: str, text: str) -> None:
         temporary = self.path / f".{name}.{os.getpid()}"
