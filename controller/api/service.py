@@ -111,6 +111,8 @@ class Service:
             )
         digest = await asyncio.to_thread(register, version, self.store, actor)
         self.loop.learn(version, digest)
+        if known is not None:
+            return f"{version.name} is known already, with the same content; nothing was added"
         return f"version {version.name} added; `rollout start {version.name}` rolls it out"
 
     async def rotate_access_log(self) -> None:

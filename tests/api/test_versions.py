@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from controller.adapters.store import SqlStore
-from controller.api.service import register
+from controller.api.service import build_service, register
 from controller.core.errors import Refused
 from controller.core.version import Version
+from controller.settings import Settings
 
 
 @pytest.fixture
@@ -38,6 +39,21 @@ def test_adding_the_same_again_changes_nothing(store: SqlStore, version: Version
     register(version, store, "ann")
     register(version, store, "ann")
     assert len(store.events()) == 1
+
+
+async def test_who_adds_the_same_again_hears_that_nothing_was_added(
+    version: Version, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(
+        f"versions: {{v1: {{model: '{version.model}'}}}}\npools: {{stable: {{version: v1}}}}\n"
+    )
+    settings = Settings(tmp_path / "fleet.yaml", tmp_path / "state", "process")
+    (tmp_path / "state").mkdir()
+    service = build_service(settings, lambda: None)
+    values = asdict(replace(version, name="v2"))
+    assert "v2 added" in await service.add_version(dict(values), "ann")
+    assert "known already, with the same content" in await service.add_version(values, "ann")
+    await service.tear_down()
 
 
 def test_other_files_under_the_same_name_are_refused(store: SqlStore, version: Version) -> None:
