@@ -11,6 +11,14 @@ from urllib.parse import quote
 from controller.client import Client, Rejected, Unreachable
 
 _NO_ROLLOUT: Final = "no rollout yet: `rollout start VERSION --percent 5` begins one"
+_ENDINGS: Final = {
+    "": "markdown",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".json": "json",
+}
 
 
 class ReportFormat(StrEnum):
@@ -20,9 +28,15 @@ class ReportFormat(StrEnum):
 
     @classmethod
     def of(cls, output: Path | None) -> ReportFormat:
-        """That of the file's ending; markdown where it says nothing."""
+        """That of the file's ending; markdown where it has none. Raises Rejected."""
         ending = output.suffix.lower() if output is not None else ""
-        return {".html": cls.html, ".htm": cls.html, ".json": cls.json}.get(ending, cls.markdown)
+        try:
+            return cls(_ENDINGS[ending])
+        except KeyError as error:
+            raise Rejected(
+                f"{output}: no report is written as {ending}; nothing was written. Let the file "
+                f"end in .md, .html or .json, or name the --format"
+            ) from error
 
 
 def fetch(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:

@@ -86,6 +86,15 @@ def test_the_command_takes_the_format_from_the_file_s_ending(output: str | None,
     assert ReportFormat.of(Path(output) if output else None) == form
 
 
+def test_an_ending_that_names_no_format_is_refused_unless_one_is_given(tmp_path: Path) -> None:
+    SqlStore.in_folder(tmp_path).close()
+    arguments = ["report", "--state-dir", str(tmp_path), "--output", str(tmp_path / "report.pdf")]
+    refused = CliRunner().invoke(app, arguments).exception
+    assert ".md, .html or .json" in str(refused)
+    asked = CliRunner().invoke(app, [*arguments, "--format", "html"]).exception
+    assert "no rollout yet" in str(asked)
+
+
 def test_the_command_reads_the_state_folder_where_no_controller_runs(tmp_path: Path) -> None:
     store = SqlStore.in_folder(tmp_path)
     record = promoted_and_rolled_back()
