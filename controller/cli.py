@@ -225,14 +225,17 @@ def _follow(client: Client) -> None:
 
 
 def verdict_status(rollout: dict[str, Any]) -> int:
-    """0 where all gates passed, else the exit status of the worst verdict."""
-    verdicts = {verdict["verdict"] for verdict in rollout["verdicts"]}
-    if "fail" in verdicts:
+    """0 where nothing stopped it, else the exit status of the worst verdict that did."""
+    if rollout["phase"] == "promoted":
+        return 0
+    stopping = {v["verdict"] for v in rollout["verdicts"] if v["consequence"] != "continue"}
+    if "fail" in stopping:
         return VERDICT_FAIL
     if rollout["phase"] in {"rolled_back", "aborted"}:
         return FAILED
-    unmeasured = rollout["phase"] == "waiting" and rollout["gates"] and not verdicts
-    return VERDICT_INCONCLUSIVE if "inconclusive" in verdicts or unmeasured else 0
+    unmeasured = rollout["gates"] and not rollout["verdicts"]
+    undecided = "inconclusive" in stopping or unmeasured or rollout["phase"] == "paused"
+    return VERDICT_INCONCLUSIVE if undecided else 0
 
 
 @app.command()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from controller.core.advance import next_action
+from controller.core.consequence import consequence
 from controller.core.desired import Desired, Pool
 from controller.core.rollout import Phase, Rollout
 from controller.core.routing import BACKUP_GROUP, Routing
+from controller.core.verdict import Verdict
 from controller.engine.loop import Loop
 from controller.engine.ports import RouterState
 from controller.engine.traffic import Traffic
@@ -88,7 +91,7 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
 def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
     measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.evaluated
     return rollout_summary(rollout) | {
-        "verdicts": [asdict(verdict) for verdict in loop.verdicts(rollout)],
+        "verdicts": _verdicts(rollout, loop.verdicts(rollout)),
         "next_action": (measuring and loop.gates.progress) or loop.next_action(rollout),
     }
 
@@ -111,6 +114,11 @@ def rollout_summary(rollout: Rollout) -> dict[str, Any]:
         "created_at": rollout.created_at.isoformat(),
         "phase_since": rollout.phase_since.isoformat(),
         "next_action": next_action(rollout),
-        "verdicts": [asdict(verdict) for verdict in rollout.verdicts],
+        "verdicts": _verdicts(rollout, rollout.verdicts),
         "overruled": list(rollout.overruled),
     }
+
+
+def _verdicts(rollout: Rollout, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Each with what the plan makes of it: continue, hold or rollback."""
+    return [asdict(v) | {"consequence": consequence(rollout.plan, v)} for v in verdicts]
