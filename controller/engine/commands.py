@@ -22,12 +22,14 @@ _PLAN: Final = TypeAdapter(Plan)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The part of the state that commands change."""
+    """The part of the state that commands change. `rollout` is the newest; `earlier` is the one
+    before it that made the version stable which is, where there is one."""
 
     config: FleetConfig
     fleet: Fleet
     rollout: Rollout | None
     versions: frozenset[str]
+    earlier: Rollout | None = None
 
     @property
     def active(self) -> Rollout | None:
@@ -119,21 +121,24 @@ def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[St
     until = now + _window(state)
     fleet = fleet.rolled_back(to, until, bool(intent.arguments.get("force")))
     return (
-        replace(state, rollout=_taken_back(state, intent.actor, now), fleet=fleet),
+        replace(_taken_back(state, intent.actor, now), fleet=fleet),
         f"rolled back: {fleet.stable} is stable again, as soon as its nodes are ready (at once "
         f"where they are still warm); {state.fleet.stable} is marked bad",
     )
 
 
-def _taken_back(state: State, actor: str, now: datetime.datetime) -> Rollout | None:
-    """The newest rollout, rolled back where it is under way or made the version stable."""
-    newest = state.rollout
-    if newest is None:
-        return None
-    made_stable = newest.phase is Phase.PROMOTED and newest.version == state.fleet.stable
-    if newest.ended and not made_stable:
-        return newest
-    return steering.roll_back(newest, actor, now)
+def _taken_back(state: State, actor: str, now: datetime.datetime) -> State:
+    """Rolled back: the rollout under way, and the one that made the version stable."""
+    newest, earlier = state.rollout, state.earlier
+    if newest is not None and (not newest.ended or _made_stable(newest, state.fleet)):
+        newest = steering.roll_back(newest, actor, now)
+    if earlier is not None:
+        earlier = steering.roll_back(earlier, actor, now)
+    return replace(state, rollout=newest, earlier=earlier)
+
+
+def _made_stable(rollout: Rollout, fleet: Fleet) -> bool:
+    return rollout.phase is Phase.PROMOTED and rollout.version == fleet.stable
 
 
 def _window(state: State) -> datetime.timedelta:

@@ -302,7 +302,7 @@ class Loop:
             self._inbox.remove(intent)
 
     async def _carry_out(self, intent: Intent) -> Outcome:
-        state = self._state()
+        state = replace(self._state(), earlier=await self._earlier())
         now = self._ports.now()
         try:
             after, message = carry_out(intent, state, now)
@@ -317,10 +317,18 @@ class Loop:
         if intent.command == "retry" and after.rollout is not None:
             self.gates.forget(after.rollout.id)
         event = command_event(intent, message, after.rollout, now, refused=False)
-        changed = self._rollout_events(after.rollout, intent.actor)
-        await self._save([event, *changed], fleet, after.rollout, (intent, outcome))
+        earlier = after.earlier if after.earlier != state.earlier else None
+        changed = self._earlier_events(state.earlier, earlier, intent.actor)
+        changed += self._rollout_events(after.rollout, intent.actor)
+        handled = (intent, outcome)
+        await self._save([event, *changed], fleet, after.rollout, handled, earlier)
         self._take(fleet, after.rollout, changed)
         return outcome
+
+    async def _earlier(self) -> Rollout | None:
+        """The rollout that made stable what is, where another has begun since."""
+        found = await asyncio.to_thread(self._ports.store.promotion_of, self.fleet.stable)
+        return None if _same(found, self.rollout) else found
 
     def _state(self) -> State:
         """A person's word is weighed, and written down, with live verdicts as they are now."""
@@ -431,6 +439,14 @@ class Loop:
         told = self.memory.verdicts_told if _same(before, after) else ()
         return rollout_events(before, after, told, self.traffic, actor, now)
 
+    def _earlier_events(
+        self, before: Rollout | None, after: Rollout | None, actor: str
+    ) -> list[Event]:
+        """Of a rollout that had ended: no traffic is counted for it, and no gate judged."""
+        told = before.verdicts if before is not None else ()
+        traffic = Traffic(self._node_at)
+        return rollout_events(before, after, told, traffic, actor, self._ports.now())
+
     def _take(self, fleet: Fleet, rollout: Rollout | None, events: list[Event]) -> None:
         """What was saved is the state now."""
         for event in events:
@@ -449,8 +465,9 @@ class Loop:
         fleet: Fleet | None = None,
         rollout: Rollout | None = None,
         handled: tuple[Intent, Outcome] | None = None,
+        earlier: Rollout | None = None,
     ) -> None:
-        await asyncio.to_thread(self._ports.store.save, events, fleet, rollout, handled)
+        await asyncio.to_thread(self._ports.store.save, events, fleet, rollout, handled, earlier)
 
 
 def _same(before: Rollout | None, after: Rollout | None) -> bool:

@@ -149,7 +149,14 @@ class Store(Protocol):
         fleet: Fleet | None = None,
         rollout: Rollout | None = None,
         handled: tuple[Intent, Outcome] | None = None,
-    ) -> list[Event]: ...
+        earlier: Rollout | None = None,
+    ) -> list[Event]:
+        """`earlier`: a rollout before the newest that changes with it."""
+        ...
+
+    def promotion_of(self, version: str) -> Rollout | None:
+        """The newest rollout that ended with this version promoted, and was not taken back."""
+        ...
 
     def save_version(self, version: Version, digest: str | None, entry: Event) -> None: ...
 

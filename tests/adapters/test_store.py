@@ -18,7 +18,7 @@ from controller.core.rollout import Phase
 from controller.core.verdict import Outcome as VerdictOutcome
 from controller.core.version import Version
 from controller.engine.records import Evaluation, Event, Outcome
-from tests.core.rollouts import NOON, a_rollout, a_verdict
+from tests.core.rollouts import NOON, a_rollout, a_verdict, later
 
 
 @pytest.fixture
@@ -116,6 +116,16 @@ def test_a_rollouts_events_are_those_of_its_time_and_what_concerned_it_later(
         "its start", "preparing", "alarm", "promoted", "its rollback", "rolled_back",
     ]  # fmt: skip
     assert store.rollout_events("r9", 100) == []
+
+
+def test_the_promotion_of_a_version_is_its_newest_that_was_not_taken_back(store: SqlStore) -> None:
+    promoted = a_rollout(phase=Phase.PROMOTED)
+    again = replace(promoted, id="r2", created_at=later(1))
+    store.save([], None, promoted, earlier=again)
+    assert store.promotion_of("v2") == again
+    store.save([], None, replace(again, phase=Phase.ROLLED_BACK))
+    assert store.promotion_of("v2") == promoted
+    assert store.promotion_of("v1") is None
 
 
 def test_a_second_store_reads_what_the_first_wrote(tmp_path: Path, store: SqlStore) -> None:

@@ -84,6 +84,23 @@ async def test_a_later_rollback_leaves_a_rollout_that_was_aborted_alone(driver: 
     assert driver.loop.fleet.stable == "v1"
 
 
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_rollback_is_told_of_the_rollout_that_made_the_version_stable(
+    driver: Driver, ends: bool
+) -> None:
+    await to_promoted(driver)
+    promoted = driver.loop.rollout.id
+    await driver.start("v3")
+    if ends:
+        await driver.command("abort")
+    await driver.command("rollback", to="v1")
+    assert driver.loop.rollout.phase is (Phase.ABORTED if ends else Phase.ROLLED_BACK)
+    assert driver.store.rollout(promoted).phase is Phase.ROLLED_BACK
+    *_, command, told = driver.store.rollout_events(promoted, 1000)
+    assert (command.kind, told.kind) == ("command.rollback", "rollout.phase_changed")
+    assert told.message == "rolled back by ann after its promotion"
+
+
 async def test_rollback_takes_effect_before_it_is_answered(driver: Driver) -> None:
     await driver.start()
     await to_phase(driver, Phase.WAITING)

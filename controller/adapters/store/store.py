@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 from controller.adapters.store import tables
 from controller.core.errors import NotFound
 from controller.core.fleet import Fleet
-from controller.core.rollout import ENDED, Rollout
+from controller.core.rollout import ENDED, Phase, Rollout
 from controller.core.version import Version
 from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved
 
@@ -58,13 +58,15 @@ class SqlStore:
         fleet: Fleet | None = None,
         rollout: Rollout | None = None,
         handled: tuple[Intent, Outcome] | None = None,
+        earlier: Rollout | None = None,
     ) -> list[Event]:
         """Save what is given and its events in one transaction; the events get their ids."""
         with self._engine.begin() as connection:
             if fleet is not None:
                 _replace(connection, tables.fleet, "id", {"id": 1, "state": _dump(_FLEET, fleet)})
-            if rollout is not None:
-                _replace(connection, tables.rollouts, "id", _rollout_row(rollout))
+            for changed in (rollout, earlier):
+                if changed is not None:
+                    _replace(connection, tables.rollouts, "id", _rollout_row(changed))
             if handled is not None:
                 _mark_handled(connection, *handled)
             return [_add_event(connection, entry) for entry in events]
@@ -151,6 +153,15 @@ class SqlStore:
         if state is None:
             raise NotFound(f"there is no rollout {rollout_id!r}; `rollout history` lists them")
         return _ROLLOUT.validate_python(state)
+
+    def promotion_of(self, version: str) -> Rollout | None:
+        """The newest rollout that ended with this version promoted, and was not taken back."""
+        table = tables.rollouts
+        promoted = (table.c.version == version) & (table.c.phase == Phase.PROMOTED.value)
+        query = select(table.c.state).where(promoted).order_by(table.c.created_at.desc())
+        with self._engine.connect() as connection:
+            state = connection.scalar(query.limit(1))
+        return _ROLLOUT.validate_python(state) if state else None
 
     def rollouts(self, limit: int = 50) -> list[Rollout]:
         """The newest rollouts, newest first."""
