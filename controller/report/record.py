@@ -66,6 +66,12 @@ class Record:
         return next((span.at for span in self.spans if span.phase in ENDED), None)
 
     @property
+    def taken_back_at(self) -> datetime.datetime | None:
+        """When it was rolled back after its promotion; None where it was not."""
+        ends = [span.at for span in self.spans if span.phase in ENDED]
+        return ends[-1] if len(ends) > 1 else None
+
+    @property
     def reached_percent(self) -> float:
         """The largest share of the traffic that was asked for."""
         return max((span.percent for span in self.spans), default=self.rollout.reached_percent)

@@ -39,9 +39,12 @@ def course(record: Record) -> str:
         reached = "Until its end only those who opted in got it."
     if ended is None:
         return f"{begun}, under way. {reached}"
-    return (
-        f"{begun}, ended after {duration((ended - rollout.created_at).total_seconds())}. {reached}"
-    )
+    lasted = duration((ended - rollout.created_at).total_seconds())
+    taken_back = record.taken_back_at
+    if taken_back is None:
+        return f"{begun}, ended after {lasted}. {reached}"
+    later = duration((taken_back - ended).total_seconds())
+    return f"{begun}, promoted after {lasted}, rolled back {later} later. {reached}"
 
 
 def people(record: Record) -> str:

@@ -52,9 +52,15 @@ def test_the_heading_is_the_outcome() -> None:
     record = promoted_and_rolled_back()
     assert headline(record) == "v2 was rolled back to v1"
     assert course(record) == (
-        "Started by ann on 2026-11-21 12:00:00 UTC, ended after 27 min 10 s. "
-        "It reached 100 % of the traffic."
+        "Started by ann on 2026-11-21 12:00:00 UTC, promoted after 27 min 10 s, rolled back 2 h "
+        "later. It reached 100 % of the traffic."
     )
+
+
+def test_what_was_not_taken_back_has_one_end() -> None:
+    history = History()
+    history.to(Phase.ABORTED, 60, "aborted by ann")
+    assert "12:00:00 UTC, ended after 1 min. It" in course(history.record())
 
 
 def test_who_gave_which_command_is_said_and_who_was_refused_is_not() -> None:
