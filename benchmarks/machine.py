@@ -71,7 +71,10 @@ def containers_left(service: str) -> list[str]:
         return []
     try:
         wanted = {"label": f"{label('service')}={service}"}
-        return [container.name for container in client.containers.list(all=True, filters=wanted)]
+        return [
+            container.name
+            for container in client.containers.list(all=True, filters=wanted, ignore_removed=True)
+        ]
     finally:
         client.close()
 
@@ -91,7 +94,7 @@ def kill_container(service: str, node: str) -> None:
     client = DockerClient.from_env()
     try:
         labels = [f"{label('service')}={service}", f"{label('node')}={node}"]
-        [container] = client.containers.list(filters={"label": labels})
+        [container] = client.containers.list(filters={"label": labels}, ignore_removed=True)
         container.kill()
     finally:
         client.close()

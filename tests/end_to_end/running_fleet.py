@@ -194,7 +194,7 @@ class RunningFleet:
             return []
         with contextlib.closing(docker.from_env()) as engine:
             ours = {"label": f"asr-rollout.service={self.service}"}
-            return list(engine.containers.list(filters=ours))
+            return list(engine.containers.list(filters=ours, ignore_removed=True))
 
     def running_nodes(self) -> dict[str, str]:
         """What runs of each node, by name: a process id, or a container id."""

@@ -78,7 +78,9 @@ def runtime(a_runtime: RuntimeMaker) -> DockerRuntime:
 
 
 def _clean_up(client: Any, prefix: str) -> None:
-    for container in client.containers.list(all=True, filters={"name": prefix}):
+    for container in client.containers.list(
+        all=True, filters={"name": prefix}, ignore_removed=True
+    ):
         with contextlib.suppress(NotFound):
             container.remove(force=True)
     for network in client.networks.list(filters={"name": prefix}):
