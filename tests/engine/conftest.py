@@ -71,9 +71,17 @@ class Driver:
     async def command(self, command: str, **arguments: object) -> Outcome:
         task = asyncio.create_task(self.loop.submit(command, arguments, "ann"))
         while not task.done():
+            await self._woken_or(task)
             await self.loop.tick()
-            await asyncio.sleep(0)
         return task.result()
+
+    async def _woken_or(self, task: asyncio.Task[Outcome]) -> None:
+        """A tick before the command is written down would find nothing; thousands would only
+        take its thread the time to write."""
+        woken = asyncio.create_task(self.loop._wake.wait())
+        await asyncio.wait({task, woken}, return_when=asyncio.FIRST_COMPLETED)
+        woken.cancel()
+        self.loop._wake.clear()
 
     async def start(self, version: str = "v2", force: bool = False) -> Outcome:
         return await self.command("start", version=version, plan=as_json(PLAN), force=force)
