@@ -2,8 +2,8 @@
 
 The environments live in .venv/clients and are made anew when a pin changes. Without a package
 index they cannot be made: then these tests are skipped with the reason, or fail with it where
-REQUIRE_CLIENTS=1. FunASR's own client is in no package: FUNASR_WSS_CLIENT names the file, else
-it is looked for at GitHub; without it, its way of talking is tested in test_websocket.py."""
+REQUIRE_CLIENTS=1. FunASR's own client is in no package: the file itself stands in
+tests/clients/funasr/, as it is at modelscope/FunASR (MIT), with its licence."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import subprocess
-import urllib.request
 import venv
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -31,12 +29,9 @@ ENVIRONMENTS: Final = ROOT / ".venv" / "clients"
 DEMO: Final = ROOT / "models" / "demo-v2"
 SERVICE: Final = ROOT / "eval_sets" / "service"
 
-WSS_CLIENT_COMMIT: Final = "30caaf8e18755c8502b2ee55f3e2921c2329c0f6"
+# runtime/python/websocket/ at commit 30caaf8e18755c8502b2ee55f3e2921c2329c0f6
+WSS_CLIENT: Final = CLIENTS / "funasr" / "funasr_wss_client.py"
 WSS_CLIENT_SHA256: Final = "a8121df7fcae804f713758f9b3f623d6280ed8a65efc2cada143b64a1ee62529"
-WSS_CLIENT_URL: Final = (
-    f"https://raw.githubusercontent.com/modelscope/FunASR/{WSS_CLIENT_COMMIT}"
-    "/runtime/python/websocket/funasr_wss_client.py"
-)
 
 MODES: Final = ("offline", "online", "2pass")
 CLIPS: Final = 4
@@ -165,12 +160,12 @@ def test_funasrs_own_client_hears_what_is_said(
     node: NodeProcess, clips: list[tuple[Path, str]], mode: str, tmp_path: Path
 ) -> None:
     """One process for every file of a list, at the pace of speech where the mode is live."""
-    python, script = environment("funasr-wss-client"), wss_client()
+    python = environment("funasr-wss-client")
     listed = tmp_path / "wav.scp"
     listed.write_text("".join(f"{clip.stem} {clip}\n" for clip, _ in clips))
     port = node.url.rpartition(":")[2]
     options = ["--host", "127.0.0.1", "--port", port, "--ssl", "0", "--mode", mode]
-    printed = run(python, script, *options, "--audio_in", str(listed), folder=tmp_path)
+    printed = run(python, WSS_CLIENT, *options, "--audio_in", str(listed), folder=tmp_path)
     assert "Exception" not in printed
     events = (tmp_path / "asr_logs").glob("*/events.jsonl")
     messages = [json.loads(line) for file in events for line in file.read_text().splitlines()]
@@ -185,14 +180,5 @@ def final_text(messages: list[dict[str, Any]], mode: str) -> str:
     return "".join(m["text"] for m in messages if m["mode"] != "2pass-online")
 
 
-def wss_client() -> Path:
-    """The very file of that commit."""
-    named = os.environ.get("FUNASR_WSS_CLIENT")
-    path = Path(named) if named else ENVIRONMENTS / "funasr_wss_client.py"
-    if not path.exists() and not named:
-        with suppress(OSError), urllib.request.urlopen(WSS_CLIENT_URL, timeout=10) as answer:
-            path.write_bytes(answer.read())
-    if not path.exists():
-        pytest.skip(f"{path.name} is in no package; name it as FUNASR_WSS_CLIENT")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == WSS_CLIENT_SHA256
-    return path
+def test_funasrs_own_client_is_unmodified() -> None:
+    assert hashlib.sha256(WSS_CLIENT.read_bytes()).hexdigest() == WSS_CLIENT_SHA256
