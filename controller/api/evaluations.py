@@ -62,7 +62,7 @@ class Evaluations:
             found = await evaluator.kept(version, eval_sets)
             if found is None:
                 self._runs[number].progress = f"{version} gets a node"
-                async with self._loop.evaluated(version):
+                async with self._loop.evaluated.ready(version):
                     found = await evaluator.transcripts(version, eval_sets, progress)
             scores.append(await asyncio.to_thread(total, found))
         return await asyncio.to_thread(report, versions, scores)

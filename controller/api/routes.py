@@ -76,7 +76,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz")
 async def readyz(service: Running) -> Response:
     """200 once the router runs and stable takes traffic."""
-    alarm = service.loop.memory.alarm
+    alarm = service.loop.alarm.text
     state = service.loop.router_state()
     ready = (
         state.running and state.routing is not None and bool(state.loaded and state.loaded.groups)

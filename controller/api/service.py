@@ -29,8 +29,9 @@ from controller.core.eval_set import EvalSet
 from controller.core.plan import Plan
 from controller.core.verdict import check_eval_sets
 from controller.core.version import Version
-from controller.engine.loop import Loop, Ports
+from controller.engine.loop import Loop
 from controller.engine.notify import Notifier
+from controller.engine.ports import Ports
 from controller.engine.records import Event
 from controller.resources import rollouts_dir
 from controller.settings import Settings

@@ -32,8 +32,8 @@ def status(loop: Loop, router: RouterState, runtime: str) -> dict[str, Any]:
             "retired": loop.fleet.retired,
             "bad": sorted(loop.fleet.bad),
         },
-        "alarm": loop.memory.alarm,
-        "tick_seconds": round(loop.memory.tick_seconds, 4),
+        "alarm": loop.alarm.text,
+        "tick_seconds": round(loop.tick_seconds, 4),
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from controller.core.eval_set import EvalSet
 from controller.core.fleet import Fleet
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
@@ -194,3 +195,16 @@ class AccessLog(Protocol):
     def read(self) -> list[Served]:
         """Each request once, as far as they were served since the last look. Blocking."""
         ...
+
+
+@dataclass(slots=True)
+class Ports:
+    """The outside world, as `api` puts it together."""
+
+    store: Store
+    runtime: Runtime
+    router: Router
+    client: NodeClient
+    access_log: AccessLog
+    eval_set: Callable[[str], EvalSet]  # by name; blocking
+    now: Callable[[], datetime.datetime]

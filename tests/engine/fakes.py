@@ -16,8 +16,8 @@ from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
-from controller.engine.loop import Loop, Ports
-from controller.engine.ports import NodeSpec, ObservedNode, Readiness, RouterState
+from controller.engine.loop import Loop
+from controller.engine.ports import NodeSpec, ObservedNode, Ports, Readiness, RouterState
 from controller.engine.records import Served
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

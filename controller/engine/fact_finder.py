@@ -1,0 +1,57 @@
+"""Gathers what a tick goes by: one snapshot of what the collaborators know of a rollout."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from controller.core.advance import Facts
+from controller.core.cron import frozen_until
+from controller.core.fleet import FleetConfig
+from controller.core.rollout import Rollout
+from controller.engine.gate_keeper import GateKeeper
+from controller.engine.live_keeper import LiveKeeper
+from controller.engine.nodes import NodeKeeper
+from controller.engine.observer import Observer
+from controller.engine.preflight import PreflightKeeper
+from controller.engine.traffic import Traffic
+
+
+@dataclass(slots=True)
+class FactFinder:
+    _config: FleetConfig
+    _observer: Observer
+    _keeper: NodeKeeper
+    _preflight: PreflightKeeper
+    _traffic: Traffic
+    _gates: GateKeeper
+    _live: LiveKeeper
+
+    def of(
+        self, rollout: Rollout, observing_since: datetime.datetime | None, now: datetime.datetime
+    ) -> Facts:
+        """`observing_since`: when this controller began to look."""
+        needed = self._config.canary_nodes_for(rollout.current_step.percent)
+        return Facts(
+            now=now,
+            observing_since=observing_since,
+            canary_ready=len(self._observer.addresses(rollout.version)),
+            canary_needed=needed,
+            canary_problem=self._observer.defect(rollout.version)
+            or self._keeper.problem(rollout.version),
+            preflight_problem=self._preflight.problem(rollout),
+            preflight_passed=self._preflight.passed(rollout),
+            preflight_waits=self._preflight.waits(rollout),
+            preflight_seconds=self._preflight.seconds(rollout),
+            frozen_until=frozen_until(rollout.plan.freeze, now),
+            thawed_at=frozen_until(
+                rollout.plan.freeze,
+                now - datetime.timedelta(seconds=rollout.plan.start_deadline_seconds),
+            ),
+            canary_requests=self._traffic.canary_requests(
+                rollout.current_step.percent, opted_in=rollout.plan.asks
+            ),
+            verdicts=self._gates.verdicts(rollout),
+            live_verdicts=self._live.verdicts(rollout),
+            evaluation_problem=self._gates.problem(rollout),
+        )

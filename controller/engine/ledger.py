@@ -1,0 +1,108 @@
+"""The state as it was saved last: the fleet and its newest rollout, each change with its events."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable, Sequence
+
+from controller.core.fleet import Fleet
+from controller.core.rollout import Rollout
+from controller.core.verdict import Verdict
+from controller.engine.audit import rollout_events
+from controller.engine.ports import Store
+from controller.engine.records import Event, Intent, Outcome, Saved
+from controller.engine.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """Nothing is true before it is written down; a change and its events are one transaction."""
+
+    def __init__(
+        self, store: Store, traffic: Traffic, fleet: Fleet, now: Callable[[], datetime.datetime]
+    ) -> None:
+        self._store = store
+        self._traffic = traffic
+        self._now = now
+        self._told: tuple[Verdict, ...] = ()  # the verdicts that the audit had last
+        self.fleet = fleet
+        self.rollout: Rollout | None = None
+
+    async def load(self) -> Saved:
+        """Take over what the controller before us saved; a new fleet is written down."""
+        saved = await asyncio.to_thread(self._store.load)
+        self.rollout = saved.rollout
+        if saved.rollout is not None:
+            self._told = saved.rollout.verdicts
+        if saved.fleet is not None:
+            self.fleet = saved.fleet
+        else:
+            event = self.event("fleet.created", "fleet", f"{self.fleet.stable} is stable")
+            await self.write([event], fleet=self.fleet)
+        return saved
+
+    def event(self, kind: str, subject: str, message: str) -> Event:
+        return Event(kind, subject, message, "controller", self._now())
+
+    async def earlier(self) -> Rollout | None:
+        """The rollout that made stable what is, where another has begun since."""
+        found = await asyncio.to_thread(self._store.promotion_of, self.fleet.stable)
+        return None if is_same(found, self.rollout) else found
+
+    async def write(
+        self,
+        events: Sequence[Event],
+        fleet: Fleet | None = None,
+        rollout: Rollout | None = None,
+        handled: tuple[Intent, Outcome] | None = None,
+        earlier: Rollout | None = None,
+    ) -> None:
+        await asyncio.to_thread(self._store.save, events, fleet, rollout, handled, earlier)
+
+    async def change(
+        self,
+        fleet: Fleet,
+        rollout: Rollout | None,
+        actor: str,
+        *,
+        command: Event | None = None,
+        handled: tuple[Intent, Outcome] | None = None,
+        earlier: tuple[Rollout | None, Rollout | None] = (None, None),
+    ) -> None:
+        """Save the new state with the events that it makes; then it is the state.
+
+        `earlier`: a rollout before the newest, as it was and as it is from now on."""
+        was, becomes = earlier
+        changed = self._earlier_events(was, becomes, actor)
+        changed += rollout_events(
+            self.rollout, rollout, self._told_of(rollout), self._traffic, actor, self._now()
+        )
+        first = [command] if command is not None else []
+        await self.write([*first, *changed], fleet, rollout, handled, becomes)
+        self._take(fleet, rollout, changed)
+
+    def _told_of(self, rollout: Rollout | None) -> tuple[Verdict, ...]:
+        return self._told if is_same(self.rollout, rollout) else ()
+
+    def _earlier_events(
+        self, before: Rollout | None, after: Rollout | None, actor: str
+    ) -> list[Event]:
+        """Of a rollout that had ended: no traffic is counted for it, and no gate judged."""
+        told = before.verdicts if before is not None else ()
+        nothing = Traffic(self._traffic.node_at)
+        return rollout_events(before, after, told, nothing, actor, self._now())
+
+    def _take(self, fleet: Fleet, rollout: Rollout | None, events: Sequence[Event]) -> None:
+        for event in events:
+            log.info("%s id=%s now=%s reason=%s", event.kind, event.subject, event.data["phase"],
+                     event.message)  # fmt: skip
+            if rollout is not None and event.kind == "rollout.judged":
+                self._told = rollout.verdicts
+        self.fleet, self.rollout = fleet, rollout
+
+
+def is_same(before: Rollout | None, after: Rollout | None) -> bool:
+    return before is not None and after is not None and before.id == after.id

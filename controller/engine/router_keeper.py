@@ -1,0 +1,66 @@
+"""Keeps the router as it is wanted: its routing at once, its membership by a reload as a job."""
+
+from __future__ import annotations
+
+import logging
+
+from controller.core.desired import Desired, servable
+from controller.core.errors import RouterUnavailable
+from controller.core.routing import Membership, Routing
+from controller.engine.jobs import Jobs
+from controller.engine.ports import Router, RouterState
+
+log = logging.getLogger(__name__)
+_LOADING = "router.load"
+
+
+class RouterKeeper:
+    def __init__(self, router: Router, jobs: Jobs) -> None:
+        self._router = router
+        self._jobs = jobs
+
+    def state(self) -> RouterState:
+        return self._router.state()
+
+    async def start(self, wanted: Desired) -> None:
+        """Start the router, or adopt the one that runs."""
+        await self._router.start(wanted.membership, wanted.routing)
+
+    async def converge(self, wanted: Desired) -> None:
+        await self._switch(wanted.routing)
+        if self.state().loaded != wanted.membership:
+            self._load(wanted.membership, wanted.routing)
+
+    async def runs(self) -> bool:
+        """False where nginx died; it would serve by its last configuration if started again."""
+        return self._jobs.runs(_LOADING) or await self._router.check()
+
+    def revive(self, wanted: Desired) -> None:
+        log.warning("router.gone")
+        self._load(wanted.membership, wanted.routing)
+
+    def node_at(self, address: str) -> str | None:
+        loaded = self.state().loaded
+        return loaded.node_at(address) if loaded is not None else None
+
+    async def _switch(self, routing: Routing) -> None:
+        state = self.state()
+        target = servable(routing, state.loaded, state.routing)
+        loading = self._jobs.runs(_LOADING)  # it carries the routing of its beginning
+        if target is None or (target == state.routing and not loading):
+            return
+        try:
+            await self._router.switch(target)
+        except RouterUnavailable as error:
+            log.warning("router.switch_failed error=%s", error)
+            return
+        if target == state.routing:
+            return
+        log.info("router.switched stable=%s canary=%s percent=%s", target.stable, target.canary,
+                 target.canary_percent)  # fmt: skip
+
+    def _load(self, membership: Membership, routing: Routing) -> None:
+        async def load() -> None:
+            await self._router.load(membership, routing)
+
+        self._jobs.ensure(_LOADING, load)
