@@ -136,8 +136,13 @@ _ALL_STABLE: Final[dict[str, Any]] = {
     "canary": None,
     "canary_percent": 0.0,
     "canary_buckets": 0,
+    "baseline": None,
+    "baseline_percent": 0.0,
+    "baseline_buckets": 0,
     "rules": [],
     "trial": None,
+    "shadow": None,
+    "shadow_percent": 0.0,
 }
 
 

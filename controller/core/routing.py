@@ -14,6 +14,7 @@ from controller.core.names import check_name
 
 BUCKETS: Final = 1000  # one bucket is 0.1 % of the sticky keys
 BACKUP_GROUP: Final = "backup"
+BASELINE_GROUP: Final = "baseline"  # fresh nodes of the old version: a group apart from its own
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -135,11 +136,13 @@ class Routing:
     """The switch: everything that changes without a reload.
 
     `stable` and `canary` name groups of the loaded Membership. The first `canary_percent`
-    (0-100, steps of 0.1) of the buckets go to the canary; rules are tried first, in order, and
+    (0-100, steps of 0.1) of the buckets go to the canary, the last `baseline_percent` to the
+    baseline, where there is one to compare the canary with; rules are tried first, in order, and
     the requests that they decide are counted apart. `salt` (the rollout's id) reshuffles keys.
     `trial` is what the router's page tells of the canary; None: that there is nothing to tell.
     `known_healthy` False: the node lists are the last that were good, and nobody is known to be
-    healthy now; the router's /healthz says so."""
+    healthy now; the router's /healthz says so. Of `shadow_percent` (0-100) of the requests for
+    stable a copy goes to the group `shadow`, whose answers nobody gets."""
 
     stable: str
     canary: str | None = None
@@ -149,10 +152,30 @@ class Routing:
     sticky: Sticky = Sticky.KEY
     known_healthy: bool = True
     trial: Trial | None = None
+    baseline: str | None = None
+    baseline_percent: float = 0.0
+    shadow: str | None = None
+    shadow_percent: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.shadow_percent <= 100:
+            raise Refused(f"shadow percent {self.shadow_percent} is not within 0-100")
+        if (self.shadow is None) != (self.shadow_percent == 0):
+            raise Refused("a shadow is a version that gets copies, and a share of them above 0")
         if not 0 <= self.canary_percent <= 100:
             raise Refused(f"canary percent {self.canary_percent} is not within 0-100")
+        if not 0 <= self.baseline_percent <= self.canary_percent:
+            raise Refused(
+                f"baseline percent {self.baseline_percent} is not from 0 to the canary's "
+                f"{self.canary_percent}"
+            )
+        if self.canary_buckets + self.baseline_buckets > BUCKETS:
+            raise Refused(
+                f"{self.canary_percent} % for the canary leaves no {self.baseline_percent} % for "
+                f"the baseline"
+            )
+        if self.baseline is None and self.baseline_percent:
+            raise Refused("a baseline percentage needs a baseline to go to")
         if self.canary is None and self.canary_percent:
             raise Refused("a percentage needs a canary to go to")
         if self.canary is None and self.trial is not None:
@@ -169,9 +192,18 @@ class Routing:
         """How many of the `BUCKETS` lowest buckets belong to the canary."""
         return round(self.canary_percent * BUCKETS / 100)
 
+    @property
+    def baseline_buckets(self) -> int:
+        """How many of the highest buckets belong to the baseline: at the other end, so that
+        growing shares move nobody out of the canary, and nobody from one of them to stable."""
+        return round(self.baseline_percent * BUCKETS / 100)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON value that the router's shared dictionary and routing.json hold."""
-        return asdict(self) | {"canary_buckets": self.canary_buckets}
+        return asdict(self) | {
+            "canary_buckets": self.canary_buckets,
+            "baseline_buckets": self.baseline_buckets,
+        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Routing:
@@ -187,6 +219,10 @@ class Routing:
             sticky=Sticky(value["sticky"]),
             known_healthy=value["known_healthy"],
             trial=Trial(**trial) if trial is not None else None,
+            shadow=value.get("shadow"),
+            shadow_percent=value.get("shadow_percent", 0.0),
+            baseline=value.get("baseline"),
+            baseline_percent=value.get("baseline_percent", 0.0),
         )
 
 
@@ -228,7 +264,7 @@ class Group:
     endpoints: tuple[Endpoint, ...]
 
     def __post_init__(self) -> None:
-        if self.name != BACKUP_GROUP:
+        if self.name not in {BACKUP_GROUP, BASELINE_GROUP}:
             check_name(self.name, "group")
         _require(bool(self.endpoints), f"group {self.name!r} without nodes")
 

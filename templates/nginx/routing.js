@@ -9,6 +9,7 @@ const KEY = 'routing';
 const STICKY_FORM = /^[0-9a-f]{32}$/;
 const STICKY_SECONDS = 31536000;
 const COOKIE_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
+const SHADOW_PATHS = ['/v1/audio/transcriptions', '/api/predict', '/api/predict/'];
 const BATCH_PATH = /^\/v1\/batches\/batch_([a-z0-9][a-z0-9._-]{0,62})_[0-9a-f]{32}(?:\/events)?$/;
 
 function current() {
@@ -31,18 +32,29 @@ function known(group) {
 
 // js_set caches the answer for the life of the request: it is decided once, so that what is
 // logged is what was done, even where the routing changes while the request runs.
+// "shadowed" is stable, with a copy to the version that is only listened to.
 function decide(r) {
     const now = current();
     const stable = stableGroup(now.stable);
     const choice = choose(r, now);
     const v = r.variables;
     v.asr_pool = choice.pool;
-    v.asr_group = choice.pool === 'canary' ? now.canary : stable;
+    const tried = choice.pool === 'stable' ? '' : now[choice.pool];
+    v.asr_group = tried || stable;
     v.asr_decided_by = choice.by;
     v.asr_bucket_taken = v.asr_bucket;
     v.asr_stable_upstream = stable === '' ? '' : stable + '.stable';
-    v.asr_canary_upstream = choice.pool === 'canary' ? now.canary + '.canary' : '';
-    return stable === '' && choice.pool === 'stable' ? 'none' : choice.pool;
+    v.asr_tried_upstream = tried ? tried + '.tried' : '';
+    if (choice.pool !== 'stable') {
+        return choice.pool;
+    }
+    v.asr_shadow = isShadowed(r, now) ? '1' : '';
+    return stable === '' ? 'none' : v.asr_shadow ? 'shadowed' : 'stable';
+}
+
+// The baseline is there to compare a canary with: without one it gets nothing.
+function hasBaseline(now) {
+    return Boolean(now.baseline) && known(now.baseline);
 }
 
 function hasCanary(now) {
@@ -64,9 +76,50 @@ function choose(r, now) {
             return {pool: all[i].pool, by: all[i].kind};
         }
     }
-    // The canary has the lowest buckets: a growing share moves nobody back.
-    const inside = Number(r.variables.asr_bucket) < now.canary_buckets;
-    return {pool: inside ? 'canary' : 'stable', by: now.canary_buckets > 0 ? 'percent' : 'stable'};
+    return {pool: byBucket(Number(r.variables.asr_bucket), now),
+            by: now.canary_buckets > 0 ? 'percent' : 'stable'};
+}
+
+// The canary has the lowest buckets, the baseline the highest: growing shares move nobody back.
+function byBucket(bucket, now) {
+    if (bucket < now.canary_buckets) {
+        return 'canary';
+    }
+    const inBaseline = hasBaseline(now) && bucket >= asr_config.buckets - now.baseline_buckets;
+    return inBaseline ? 'baseline' : 'stable';
+}
+
+// -- shadow ----------------------------------------------------------------------------------
+
+function hasShadow(now) {
+    return Boolean(now.shadow) && known(now.shadow) && now.shadow !== stableGroup(now.stable);
+}
+
+// Whether a copy of this request is sent. It is drawn by the request's id, so that every user's
+// requests are compared, and who reads the nodes' histories knows which have a copy.
+function isShadowed(r, now) {
+    if (!hasShadow(now) || r.method !== 'POST') {
+        return false;
+    }
+    const v = r.variables;
+    const length = r.headersIn['Content-Length'];  // none: how long it will be, nobody knows
+    if (!SHADOW_PATHS.includes(v.request_uri.split('?')[0]) || length === undefined
+            || Number(length) > asr_config.shadow_max_bytes) {
+        return false;
+    }
+    const draw = parseInt(requests.hmac(now.salt, v.asr_request_id, 'hex').slice(0, 8), 16);
+    return draw * 100 < now.shadow_percent * 4294967296;
+}
+
+// Where a copy goes, by the routing of the moment in which it is handed on.
+function shadowUpstream(r) {
+    const now = current();
+    const path = r.variables.request_uri.slice('/shadow'.length);
+    return hasShadow(now) ? now.shadow + '.shadow' + path : '';
+}
+
+function shadowTaken(r) {
+    r.return(202);
 }
 
 // -- sticky key ------------------------------------------------------------------------------
@@ -127,6 +180,9 @@ function health(r) {
     const stable = stableGroup(now.stable);
     const canary = now.canary && known(now.canary) ? now.canary : null;
     const pools = {stable: pool(stable), canary: pool(canary), backup: pool('backup')};
+    if (hasBaseline(now)) {
+        pools.baseline = pool(now.baseline);
+    }
     const nodes = pools.stable.nodes + pools.backup.nodes;
     const ok = nodes > 0 && now.known_healthy !== false;
     answer(r, ok ? 200 : 503, {
@@ -180,8 +236,16 @@ function wrong(text) {
     if (typeof value.canary_buckets !== 'number' || typeof value.salt !== 'string') {
         return 'canary_buckets must be a number, salt a string';
     }
+    if (value.baseline && (typeof value.baseline !== 'string'
+                           || typeof value.baseline_buckets !== 'number')) {
+        return 'baseline must be a string, baseline_buckets a number';
+    }
     if (!Array.isArray(value.rules) || !['key', 'address', 'off'].includes(value.sticky)) {
         return 'rules must be a list, sticky one of key, address, off';
+    }
+    if (value.shadow && (typeof value.shadow !== 'string'
+                         || typeof value.shadow_percent !== 'number')) {
+        return 'shadow must be a string, shadow_percent a number';
     }
     return value.trial === null || value.trial === undefined ? null : wrongTrial(value);
 }
@@ -203,4 +267,6 @@ function answer(r, status, value) {
     r.return(status, JSON.stringify(value) + '\n');
 }
 
-export default {decide, stickyKey, batchAddress, health, control, current, onTrial, choose};
+export default {
+    decide, stickyKey, batchAddress, shadowUpstream, shadowTaken, health, control, current, onTrial, choose,
+};

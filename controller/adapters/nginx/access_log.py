@@ -50,6 +50,7 @@ class Request:
     audio_seconds: float | None = None
     model_seconds: float | None = None
     characters: int | None = None
+    shadow: bool = False  # a copy of it was sent to the version that is only listened to
 
 
 def parse_line(line: str) -> Request | None:
@@ -77,6 +78,7 @@ def parse_line(line: str) -> Request | None:
             audio_seconds=_measure(value.get("audio_seconds", "")),
             model_seconds=_measure(value.get("model_seconds", "")),
             characters=_number(value.get("characters", "")),
+            shadow=value.get("shadow") == "1",
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -18,6 +18,8 @@ from controller.core.routing import BACKUP_GROUP, BUCKETS, Endpoint, Group, Memb
 from controller.resources import templates_dir
 
 CONFIG: Final = "nginx.conf"
+SHADOW_MAX_BYTES: Final = 16 * 1024 * 1024  # longer requests are not copied
+_SHADOWS: Final = 16  # copies that wait for a node at once; more are dropped
 _ERRORS: Final = (
     # location, status, type, code, message: what the router says itself, in OpenAI's form
     ("not_found", 404, "invalid_request_error", "not_found", "The router has no such path."),
@@ -80,6 +82,8 @@ def _config(
         "generation": generation,
         "cookie": settings.cookie,
         "trusted_proxies": list(settings.trusted_proxies),
+        "shadow_max_bytes": SHADOW_MAX_BYTES,
+        "buckets": BUCKETS,
         "stable": fallback_group(membership, routing),
         "groups": {group.name: len(group.endpoints) for group in membership.groups},
         "nodes": {
@@ -115,6 +119,8 @@ def _render_config(
         generation=generation,
         buckets=BUCKETS,
         errors=_ERRORS,
+        shadows=_SHADOWS,
+        shadow_max_bytes=SHADOW_MAX_BYTES,
     )
 
 
