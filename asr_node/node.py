@@ -15,6 +15,7 @@ from typing import Any, Final
 from asr_node.digest import version_digest
 from asr_node.errors import Busy, LoadFailed, NodeError, NotReady, RequestRefused
 from asr_node.log import event
+from asr_node.memory import DeviceMemory, together
 from asr_node.operations.metrics import Metrics
 from asr_node.recognition import Priority, Recognition, Segment
 from asr_node.recognizer import SAMPLE_RATE, Capabilities, DecodeOptions, Samples
@@ -43,13 +44,9 @@ class Stats:
         return tuple(worker.pid for worker in self.workers if worker.pid is not None)
 
     @property
-    def gpu_memory_bytes(self) -> Mapping[str, int]:
-        """By device, where it is one with memory of its own."""
-        sizes: dict[str, int] = {}
-        for worker in self.workers:
-            if worker.device != "cpu":
-                sizes[worker.device] = sizes.get(worker.device, 0) + worker.gpu_memory_bytes
-        return sizes
+    def gpu_memory(self) -> tuple[DeviceMemory, ...]:
+        """Of each GPU that they hold memory of, as it was after the last batch."""
+        return together(memory for worker in self.workers for memory in worker.gpu_memory)
 
 
 class Node:

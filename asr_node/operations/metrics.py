@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from asr_node.memory import DeviceMemory, resident_bytes
 
 SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 RATIOS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -33,7 +34,7 @@ class Gauges:
     worker_restarts: int
     worker_pids: tuple[int, ...] = ()
     decoder_pids: tuple[int, ...] = ()
-    gpu_memory_bytes: Mapping[str, int] = field(default_factory=dict)  # by device
+    gpu_memory: tuple[DeviceMemory, ...] = ()
     history_degraded: bool = False
     shadow_waiting: int = 0
 
@@ -150,7 +151,7 @@ class _Now(Collector):
             "asr_node_worker_restarts", "Workers started after another ended", now.worker_restarts
         )
         yield _resident_memory(now)
-        yield _gpu_memory(now.gpu_memory_bytes)
+        yield from _gpu_memory(now.gpu_memory)
 
 
 def _values(now: Gauges) -> Iterator[tuple[str, str, float]]:
@@ -170,17 +171,18 @@ def _resident_memory(now: Gauges) -> Metric:
     named |= {f"worker-{i}": pid for i, pid in enumerate(now.worker_pids)}
     named |= {f"decoder-{i}": pid for i, pid in enumerate(now.decoder_pids)}
     for name, pid in named.items():
-        try:
-            family.add_metric([name], psutil.Process(pid).memory_info().rss)
-        except psutil.Error:  # it has just ended
-            continue
+        if size := resident_bytes(pid):  # else it has just ended
+            family.add_metric([name], size)
     return family
 
 
-def _gpu_memory(by_device: Mapping[str, int]) -> Metric:
-    family = GaugeMetricFamily(
-        "asr_node_gpu_memory_bytes", "Held by the model's processes", labels=["device"]
-    )
-    for device, size in by_device.items():
-        family.add_metric([device], size)
-    return family
+def _gpu_memory(memories: Sequence[DeviceMemory]) -> Iterator[Metric]:
+    for name, text, sizes in (
+        ("", "Held by the model's processes", [m.held_bytes for m in memories]),
+        ("_free", "Held by nobody", [m.free_bytes for m in memories]),
+        ("_total", "That the device has", [m.total_bytes for m in memories]),
+    ):
+        family = GaugeMetricFamily(f"asr_node_gpu_memory{name}_bytes", text, labels=["device"])
+        for memory, size in zip(memories, sizes, strict=True):
+            family.add_metric([memory.device], size)
+        yield family

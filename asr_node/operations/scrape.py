@@ -37,7 +37,7 @@ def gauges(node: Node, transcriber: Transcriber, history: History, shadows: Shad
         worker_restarts=stats.worker_restarts,
         worker_pids=stats.worker_pids,
         decoder_pids=transcriber.decoders.pids,
-        gpu_memory_bytes=stats.gpu_memory_bytes,
+        gpu_memory=stats.gpu_memory,
         history_degraded=history.degraded is not None,
         shadow_waiting=shadows.waiting,
     )

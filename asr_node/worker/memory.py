@@ -6,6 +6,8 @@ import re
 import sys
 from typing import Final
 
+from asr_node.memory import DeviceMemory
+
 # torch has an error of its own for CUDA; cuBLAS, MPS and CTranslate2 only say so in words.
 OUT_OF_MEMORY: Final = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
 
@@ -31,9 +33,15 @@ def clear_device_cache() -> None:
         torch.mps.empty_cache()
 
 
-def gpu_memory_bytes() -> int:
-    """What torch holds in this process, used or not."""
+def gpu_memory() -> tuple[DeviceMemory, ...]:
+    """Of each GPU that torch holds memory of in this process, used or not. Nothing where
+    another library computes: it does not tell."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
-        return 0
-    return sum(torch.cuda.memory_reserved(index) for index in range(torch.cuda.device_count()))
+        return ()
+    found = []
+    for index in range(torch.cuda.device_count()):
+        if held := torch.cuda.memory_reserved(index):
+            free, total = torch.cuda.mem_get_info(index)
+            found.append(DeviceMemory(f"cuda:{index}", held, free, total))
+    return tuple(found)

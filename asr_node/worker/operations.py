@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asr_node.digest import model_digest
 from asr_node.errors import LoadFailed, OutOfMemory
+from asr_node.memory import DeviceMemory
 from asr_node.recognizer import (
     Capabilities,
     DecodeOptions,
@@ -21,7 +22,7 @@ from asr_node.recognizer import (
 )
 from asr_node.recognizers import make_engine
 from asr_node.settings import Settings
-from asr_node.worker.memory import clear_device_cache, gpu_memory_bytes, is_out_of_memory
+from asr_node.worker.memory import clear_device_cache, gpu_memory, is_out_of_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Heard:
     transcripts: list[Transcript]
     seconds: float
     batches: tuple[int, ...]
-    gpu_memory_bytes: int
+    gpu_memory: tuple[DeviceMemory, ...]
 
 
 class Operations:
@@ -86,7 +87,7 @@ class Operations:
         sizes: list[int] = []
         transcripts = self._in_halves(batch, options, sizes)
         seconds = time.monotonic() - began
-        return Heard(transcripts, seconds, tuple(sizes), gpu_memory_bytes())
+        return Heard(transcripts, seconds, tuple(sizes), gpu_memory())
 
     def speech(self, samples: Samples) -> list[tuple[int, int]]:
         if self._voice_activity is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from asr_node.memory import DeviceMemory
 from asr_node.operations.metrics import Metrics
 from asr_node.recognizer import Capabilities
 from asr_node.scheduler import Scheduler, not_ready
@@ -21,7 +22,7 @@ class WorkerStats:
     device: str
     state: str
     utterances: int  # since it started
-    gpu_memory_bytes: int
+    gpu_memory: tuple[DeviceMemory, ...]
 
 
 class Pool:
@@ -103,7 +104,7 @@ class Pool:
                 device=_device(slot),
                 state=slot.state,
                 utterances=slot.running.utterances if slot.running else 0,
-                gpu_memory_bytes=slot.gpu_memory_bytes,
+                gpu_memory=slot.gpu_memory,
             )
             for slot in self._slots
         )

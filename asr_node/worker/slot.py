@@ -12,6 +12,7 @@ import psutil
 
 from asr_node.errors import ModelFailed, NodeError, OptionRefused, OutOfMemory, WorkerEnded
 from asr_node.log import event
+from asr_node.memory import DeviceMemory, resident_bytes
 from asr_node.recognizer import SAMPLE_RATE, Samples
 from asr_node.scheduler import Item, Operation, Scheduler
 from asr_node.settings import Settings
@@ -53,7 +54,7 @@ class Slot:
         self.device = settings.device  # as asked for
         self.degraded: str | None = None
         self.restarts = 0
-        self.gpu_memory_bytes = 0
+        self.gpu_memory: tuple[DeviceMemory, ...] = ()  # after the last batch
         self.running: Running | None = None
         self._turn = asyncio.Lock()  # a batch, or a change of device, between two batches
         self._changed = asyncio.Event()
@@ -101,7 +102,7 @@ class Slot:
         async with self._turn:
             if self.running is not None:
                 await self.running.process.call("unload")
-                self.gpu_memory_bytes = 0
+                self.gpu_memory = ()
                 self._become("the model was unloaded; POST /admin/reload loads it again")
                 self._on_stuck()
 
@@ -204,7 +205,7 @@ class Slot:
         heard: Heard = await running.process.call(
             "transcribe", samples, batch[0].options, deadline_seconds=deadline
         )
-        self.gpu_memory_bytes = heard.gpu_memory_bytes
+        self.gpu_memory = heard.gpu_memory
         self._results.heard(batch, heard, running.loaded.device)
 
     async def _out_of_memory(self, running: Running, batch: Sequence[Item], why: str) -> None:
@@ -255,7 +256,7 @@ class Slot:
 
     def _ended(self, running: Running, cause: str, batch: Sequence[Item]) -> None:
         self.running = None
-        self.gpu_memory_bytes = 0
+        self.gpu_memory = ()
         self._become(f"a worker is being restarted: {cause}")
         event(
             "worker.ended",
@@ -296,7 +297,7 @@ class Slot:
         after, limit = self._settings.recycle_after, self._settings.recycle_memory_mb
         if after and running.utterances >= after:
             return True
-        return bool(limit) and _resident_bytes(running) > limit * MEGABYTE
+        return bool(limit) and resident_bytes(running.process.pid) > limit * MEGABYTE
 
     async def _recycle(self, running: Running) -> None:
         """The successor comes first, where there is memory for both: that costs no readiness."""
@@ -321,7 +322,7 @@ class Slot:
 
     async def _successor(self, running: Running, device: str) -> Running | None:
         """None where there is no room for two. Raises what would keep any other from starting."""
-        if psutil.virtual_memory().available < _resident_bytes(running):
+        if psutil.virtual_memory().available < resident_bytes(running.process.pid):
             return None
         try:
             return await self._launcher.launch(device, _nobody, or_cpu=False)
@@ -332,13 +333,6 @@ class Slot:
 
 def _deadline_seconds(batch: Sequence[Samples]) -> float:
     return HANG_SECONDS + SLOWEST * sum(samples.size for samples in batch) / SAMPLE_RATE
-
-
-def _resident_bytes(running: Running) -> int:
-    try:
-        return int(psutil.Process(running.process.pid).memory_info().rss)
-    except psutil.Error:  # it has just ended
-        return 0
 
 
 def _nobody(_: str) -> None:

@@ -75,6 +75,7 @@ class FakeRecognizer:
     """Answers with what it was asked. While `gate` is closed, inference does not end.
 
     `deadly`: audio of so many samples ends the process by that signal. `fault`: what it raises.
+    `leaks_bytes`: with each utterance, for ever.
     `short_of_memory`: with so many utterances or more at once, off the CPU, torch's own error."""
 
     def __init__(self, folder: Path) -> None:
@@ -86,6 +87,7 @@ class FakeRecognizer:
         self._fault = Slot(folder / "fault", None)
         self._deadly = Slot(folder / "deadly", {})
         self._short = Slot(folder / "short", None)
+        self._leaks = Slot(folder / "leaks", 0)
 
     @property
     def warmed_up(self) -> bool:
@@ -139,6 +141,14 @@ class FakeRecognizer:
     def short_of_memory(self, value: int | None) -> None:
         self._short.set(value)
 
+    @property
+    def leaks_bytes(self) -> int:
+        return self._leaks.get()
+
+    @leaks_bytes.setter
+    def leaks_bytes(self, value: int) -> None:
+        self._leaks.set(value)
+
 
 class WorkerRecognizer(FakeRecognizer):
     """The end that the worker holds."""
@@ -146,6 +156,7 @@ class WorkerRecognizer(FakeRecognizer):
     def __init__(self, folder: Path, device: str) -> None:
         super().__init__(folder)
         self.device = device
+        self._leaked: list[bytes] = []
 
     def warm_up(self) -> None:
         self._warm.set()
@@ -157,6 +168,7 @@ class WorkerRecognizer(FakeRecognizer):
             if samples.size in self.deadly:
                 os.kill(os.getpid(), self.deadly[samples.size])
                 signal.pause()
+        self._leaked += [b"x" * self.leaks_bytes for _ in batch]
         if self.device != "cpu" and self.short_of_memory is not None:
             self._run_out_of_memory(len(batch))
         with self._heard.open("ab") as file:

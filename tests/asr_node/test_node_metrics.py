@@ -6,6 +6,7 @@ import os
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from asr_node.memory import DeviceMemory
 from asr_node.operations.metrics import Gauges, Metrics
 from tests.asr_node.node_fakes import encoded, tone
 
@@ -115,11 +116,13 @@ def test_processes_and_gpus_are_told_apart() -> None:
             worker_restarts=3,
             worker_pids=(1, gone),
             decoder_pids=(os.getpid(),),
-            gpu_memory_bytes={"cuda:0": 2**30},
+            gpu_memory=(DeviceMemory("cuda:0", 2**30, 2**31, 2**33),),
         )
     )
     found = samples(metrics.exposition().decode())
     assert found["asr_node_gpu_memory_bytes", "cuda:0"] == 2**30
+    assert found["asr_node_gpu_memory_free_bytes", "cuda:0"] == 2**31
+    assert found["asr_node_gpu_memory_total_bytes", "cuda:0"] == 2**33
     assert found["asr_node_resident_memory_bytes", "worker-0"] > 0
     assert ("asr_node_resident_memory_bytes", "worker-1") not in found
     assert found["asr_node_resident_memory_bytes", "decoder-0"] > 0
