@@ -21,9 +21,10 @@ from tests.core.rollouts import NOON, a_rollout
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
-    """What a killed controller left, while v2 had half of the traffic."""
+    """What a killed controller left, while v2 had half of the traffic, the baseline the rest."""
     (tmp_path / "router").mkdir()
-    write_routing(tmp_path / "router", Routing("v1", "v2", 50, "r1").to_dict())
+    half = Routing("v1", "v2", 50, "r1", baseline="baseline", baseline_percent=50)
+    write_routing(tmp_path / "router", half.to_dict())
     return tmp_path
 
 
@@ -65,7 +66,8 @@ def test_without_nginx_it_is_written_down_for_the_next_start(state_dir: Path) ->
     assert status == 1
     assert "written down" in said
     routing = read_routing(state_dir / "router")
-    assert (routing["stable"], routing["canary"], routing["canary_buckets"]) == ("v1", None, 0)
+    assert Routing.from_dict(routing) == Routing("v1", salt="r1")
+    assert (routing["canary_buckets"], routing["baseline_buckets"]) == (0, 0)
     assert pending(state_dir) == ["rollback"]
 
 
