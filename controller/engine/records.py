@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from controller.core.errors import Refused
 from controller.core.fleet import Fleet
+from controller.core.review.pairs import ReviewPair
+from controller.core.review.votes import Choice, Vote
 from controller.core.rollout import Rollout
 from controller.core.version import Version
 
@@ -60,6 +62,25 @@ class Evaluation:
     at: datetime.datetime
     hypotheses: Mapping[str, str | None]
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewQueue:
+    """What people are asked to compare in a rollout. `seed` decides sides and order."""
+
+    rollout_id: str
+    seed: str
+    at: datetime.datetime
+    pairs: tuple[ReviewPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """A vote as it was given: `choice` is what the person saw and said."""
+
+    vote: Vote
+    choice: Choice
+    at: datetime.datetime
 
 
 @dataclass(frozen=True, slots=True)

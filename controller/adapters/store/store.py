@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, event, func, insert, select, u
 from sqlalchemy.engine import Engine
 
 from controller.adapters.store import tables
+from controller.adapters.store.reviews import SqlReviews
 from controller.core.errors import NotFound
 from controller.core.fleet import Fleet
 from controller.core.rollout import ENDED, Phase, Rollout
@@ -33,6 +34,7 @@ class SqlStore:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _configure_sqlite)
         _migrate(self._engine)
+        self.reviews = SqlReviews(self._engine, _add_event)
 
     @classmethod
     def in_folder(cls, state_dir: Path) -> SqlStore:
@@ -226,7 +228,9 @@ class SqlStore:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     # WAL: readers never block the loop's writes. FULL: an accepted command survives a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+    # secure_delete: what was forgotten is overwritten.
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON")
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 

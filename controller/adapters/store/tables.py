@@ -83,3 +83,30 @@ live_evidence = Table(  # of the rollout under way, and how far the access log w
     Column("position", String(64)),
     Column("state", JSON, nullable=False),
 )
+review_queues = Table(  # the seed decides order and sides: who knows it is not blind
+    "review_queues",
+    metadata,
+    Column("rollout_id", String(63), primary_key=True),
+    Column("seed", String(64), nullable=False),
+    Column("at", String(32), nullable=False),
+)
+review_pairs = Table(
+    "review_pairs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rollout_id", String(63), nullable=False, index=True),
+    Column("place", JSON, nullable=False),
+    Column("difference", JSON),  # the recording and both texts; none once it was forgotten
+)
+review_votes = Table(  # all that were ever given: of one person on one pair the last one counts
+    "review_votes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("pair_id", String(32), nullable=False, index=True),
+    Column("rollout_id", String(63), nullable=False, index=True),
+    Column("rater", String(64), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("choice", String(16), nullable=False),
+    Column("prefers", String(16), nullable=False),
+    Column("corrected", Text),
+)

@@ -14,7 +14,7 @@ from typing import Final
 
 from controller.core.eval_set import EvalSet, Utterance
 from controller.core.scoring import count_edits, tokens
-from controller.core.scoring.normalisation import without_tags
+from controller.core.scoring.normalisation import whole, without_tags
 
 SAMPLE: Final = 300  # pairs at most
 WORST: Final = 30
@@ -39,16 +39,20 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class ReviewPair:
     """A difference in the queue. `sample`: its place in the random sample, None where it is only
-    among the `worst`. `group`: with which others it comes. `block`: what makes it like others."""
+    among the `worst`. `group`: with which others it comes. `difference`: None once it was
+    forgotten; votes on it count on."""
 
     id: str
     group: int
     sample: int | None
     worst: bool
-    difference: Difference
+    difference: Difference | None
 
     @property
     def block(self) -> tuple[str, str]:
+        """What it shares with pairs that are alike: a speaker, or a recording."""
+        if self.difference is None:
+            return "", self.id
         return self.difference.eval_set, self.difference.utterance.block
 
 
@@ -72,7 +76,7 @@ def disagreement(one: str, other: str) -> float:
 
 def shown(text: str) -> str:
     """As people are to see it: a model's tags would tell it from another."""
-    return " ".join(without_tags(text).split())
+    return " ".join(without_tags(whole(text)).split())
 
 
 def queue(
@@ -97,7 +101,7 @@ def next_pair(
     pairs: Sequence[ReviewPair], done: Collection[str], rater: str, seed: str
 ) -> ReviewPair | None:
     """What this rater is asked now; None at the end. `done`: the ids of pairs they voted on."""
-    waiting = (pair for pair in pairs if pair.id not in done)
+    waiting = (pair for pair in pairs if pair.difference and pair.id not in done)
     return min(waiting, key=lambda p: (p.group, _hash(seed, "turn", rater, p.id)), default=None)
 
 

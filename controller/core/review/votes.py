@@ -84,7 +84,8 @@ def opinion(pairs: Sequence[ReviewPair], votes: Iterable[Vote]) -> Opinion:
     by_pair: dict[str, list[Vote]] = defaultdict(list)
     for vote in votes:
         by_pair[vote.pair].append(vote)
-    sample = sorted((p for p in pairs if p.sample is not None), key=lambda p: p.sample or 0)
+    asked = (p for p in pairs if p.sample is not None and (p.difference or p.id in by_pair))
+    sample = sorted(asked, key=lambda p: p.sample or 0)
     counted = _whole_groups(sample, by_pair)
     given = [vote for pair in counted for vote in by_pair[pair.id]]
     scores: dict[Hashable, list[float]] = defaultdict(list)
