@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 
 from controller.adapters.store import tables
 from controller.adapters.store.reviews import SqlReviews
+from controller.adapters.store.shadows import ShadowStore
 from controller.core.errors import NotFound
 from controller.core.fleet import Fleet
 from controller.core.rollout import ENDED, Phase, Rollout
@@ -35,6 +36,7 @@ class SqlStore:
             event.listen(self._engine, "connect", _configure_sqlite)
         _migrate(self._engine)
         self.reviews = SqlReviews(self._engine, _add_event)
+        self.shadows = ShadowStore(self._engine)
 
     @classmethod
     def in_folder(cls, state_dir: Path) -> SqlStore:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Integer,
@@ -109,4 +110,27 @@ review_votes = Table(  # all that were ever given: of one person on one pair the
     Column("choice", String(16), nullable=False),
     Column("prefers", String(16), nullable=False),
     Column("corrected", Text),
+)
+shadow_pairs = Table(  # of requests that were copied; units is null until both were compared
+    "shadow_pairs",
+    metadata,
+    Column("rollout_id", String(63), primary_key=True),
+    Column("request_id", String(128), primary_key=True),
+    Column("at", String(32), nullable=False),  # when the first half came
+    Column("key_hash", String(64)),
+    Column("stable", JSON(none_as_null=True)),
+    Column("canary", JSON(none_as_null=True)),
+    Column("compared", Boolean, nullable=False, default=False),
+    Column("slices", String(256)),
+    Column("units", Integer),
+    Column("written", Integer),
+    Column("number_units", Integer),
+    Column("numbers", Integer),
+)
+history_cursors = Table(  # how far the histories of nodes were read for a rollout
+    "history_cursors",
+    metadata,
+    Column("rollout_id", String(63), primary_key=True),
+    Column("node", String(128), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # milliseconds: too many for 32 bits
 )

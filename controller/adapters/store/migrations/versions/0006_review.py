@@ -1,12 +1,10 @@
 """What people are asked to compare, and their votes."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0005" if list(Path(__file__).parent.glob("0005_*.py")) else "0004"
+down_revision = "0005"
 
 
 def upgrade() -> None:
