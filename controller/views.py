@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from controller.core.gate import ErrorRateGate
-from controller.core.live.gate import Kind, LiveGate
+from controller.core.live.gate import OF_NODES, LiveGate
 from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED
 from controller.evaluation_table import table
@@ -207,7 +207,7 @@ def _duration(seconds: float) -> str:
 def _live_gate(gate: LiveGate, plan: Plan) -> str:
     undecided = gate.on_inconclusive or plan.on_inconclusive
     consequences = f"(failed: {gate.on_fail or plan.on_fail}; undecided: {undecided})"
-    if gate.kind in {Kind.MEMORY, Kind.DEGRADED}:
+    if gate.kind in OF_NODES:
         return f"gate {gate.name}: live, of the canary's nodes {consequences}"
     return (
         f"gate {gate.name}: live; fails as soon as the canary is surely worse, passes when it is "

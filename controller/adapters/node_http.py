@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 
 from controller.core.errors import NodeUnavailable, NoTranscript
+from controller.core.health import NodeMemory
 from controller.engine.ports import Readiness
 
 # Of a node that is busy, starts, stops, or is behind something that cannot reach it.
@@ -38,6 +39,7 @@ class NodeHttpClient:
                 digest=body["digest"],
                 in_flight=int(body["in_flight"]),
                 degraded=body.get("degraded"),
+                memory=tuple(_memory(device) for device in body.get("memory", ())),
             )
         except KeyError as error:
             raise NodeUnavailable(f"node at {address}: /readyz lacks {error}") from error
@@ -82,6 +84,11 @@ class NodeHttpClient:
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
             raise NodeUnavailable(f"node at {address} did not answer {path}: {what}") from error
+
+
+def _memory(device: Any) -> NodeMemory:
+    held, free = int(device["held_bytes"]), int(device["free_bytes"])
+    return NodeMemory(str(device["device"]), held, free)
 
 
 def _require_success(address: str, response: httpx.Response) -> None:

@@ -11,7 +11,7 @@ from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.cron import cron_trigger
 from controller.core.errors import InvalidConfig, NotFound
 from controller.core.gate import Action, ErrorRateGate, Form, Measure
-from controller.core.live.gate import Kind, LiveGate
+from controller.core.live.gate import OF_NODES, Kind, LiveGate
 from controller.core.names import check_name
 from controller.core.plan import Consent, Freeze, OnFail, OnInconclusive, Plan, Promote, Step
 from controller.core.preflight import LoadCheck
@@ -108,8 +108,7 @@ def _gates(root: Section) -> dict[str, tuple[ErrorRateGate | LiveGate, ...]]:
 
 
 def _gate(section: Section) -> ErrorRateGate | LiveGate:
-    live = [kind.value for kind in Kind if kind is not Kind.MEMORY]  # nodes do not tell it yet
-    kinds = ("error-rate", *live)
+    kinds = ("error-rate", *(kind.value for kind in Kind))
     kind = section.choice("kind", kinds)
     return _error_rate(section) if kind == "error-rate" else _live(section, Kind(kind))
 
@@ -121,7 +120,7 @@ def _live(section: Section, kind: Kind) -> LiveGate:
         "on_fail": section.choice("on_fail", get_args(Action), None),
         "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
     }
-    if kind is not Kind.DEGRADED:  # that is of nodes, not of requests
+    if kind not in OF_NODES:
         gate["max_increase_points"] = section.number("max_increase_points", None)
         gate["min_keys"] = section.integer("min_keys", 10, minimum=2)
         gate["min_requests"] = section.integer("min_requests", 100, minimum=1)

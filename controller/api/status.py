@@ -84,6 +84,7 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
         "digest": health.digest if health is not None else None,
         "in_flight": health.in_flight if health is not None else 0,
         "device": node.device if node is not None else None,
+        "memory": [asdict(memory) for memory in health.memory] if health is not None else [],
         "started_at": node.started_at.isoformat() if node is not None else None,
     }
 

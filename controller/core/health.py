@@ -26,6 +26,15 @@ class ProbeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeMemory:
+    """Bytes of one device's memory (`cpu`: the machine's) that a node holds, and that are free."""
+
+    device: str
+    held_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """One answer of a node. `error` is why there was none; `ready` is its own word."""
 
@@ -35,6 +44,7 @@ class Probe:
     digest: str | None = None
     in_flight: int = 0
     degraded: str | None = None
+    memory: tuple[NodeMemory, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class NodeHealth:
     digest: str | None = None
     in_flight: int = 0
     degraded: str | None = None  # why it runs on a lesser device than it was asked to
+    memory: tuple[NodeMemory, ...] = ()  # none where the node does not tell
 
     @property
     def takes_traffic(self) -> bool:
@@ -68,6 +79,7 @@ def observe(node: NodeHealth, probe: Probe, limits: ProbeLimits) -> NodeHealth:
         digest=probe.digest or node.digest,
         in_flight=probe.in_flight,
         degraded=probe.degraded,
+        memory=probe.memory,
     )
     if not probe.ready:
         return _not_ready(seen, probe.reason)

@@ -7,8 +7,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Final
 
 from controller.core.health import NodeHealth
@@ -157,12 +157,25 @@ def _samples(
 ) -> list[NodeSample]:
     versions = {rollout.version, rollout.from_version}
     return [
-        NodeSample(
-            canary=node.version == rollout.version,
-            node=node.name,
-            at=now,
-            degraded=health[node.name].degraded is not None,
-        )
+        sample
         for node in nodes
         if node.running and node.version in versions and node.name in health
+        for sample in _looks(node, health[node.name], node.version == rollout.version, now)
     ]
+
+
+def _looks(
+    node: ObservedNode, health: NodeHealth, canary: bool, now: float
+) -> Iterator[NodeSample]:
+    """One for each memory that the node tells of. What is free counts as its own to fill: what
+    others hold of the device is not there to be had."""
+    seen = NodeSample(canary, node.name, now, health.degraded is not None, instance=node.instance)
+    if not health.memory:
+        yield seen
+    for memory in health.memory:
+        yield replace(
+            seen,
+            memory_bytes=memory.held_bytes,
+            memory_limit_bytes=memory.held_bytes + memory.free_bytes,
+            memory="memory" if memory.device == "cpu" else f"GPU memory of {memory.device}",
+        )

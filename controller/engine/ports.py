@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from controller.core.eval_set import EvalSet
 from controller.core.fleet import Fleet
+from controller.core.health import NodeMemory
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
@@ -85,6 +86,7 @@ class Readiness:
     digest: str | None
     in_flight: int
     degraded: str | None = None  # why it runs on a lesser device than it was asked to
+    memory: tuple[NodeMemory, ...] = ()
 
 
 class NodeClient(Protocol):

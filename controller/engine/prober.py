@@ -106,6 +106,7 @@ class Prober:
             digest=answer.digest,
             in_flight=answer.in_flight,
             degraded=answer.degraded,
+            memory=answer.memory,
         )
 
     def _set(self, name: str, health: NodeHealth) -> None:

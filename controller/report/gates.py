@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.core.gate import ErrorRateGate
-from controller.core.live.gate import Kind, LiveGate
+from controller.core.live.gate import OF_NODES, LiveGate
 from controller.core.plan import Plan
 from controller.report.words import plain
 
@@ -24,13 +24,12 @@ _SHOWN: Final = {
 
 
 Gate = ErrorRateGate | LiveGate
-_OF_NODES: Final = {Kind.MEMORY, Kind.DEGRADED}
 _LIVE: Final = {
     "success": "failed requests",
     "empty": "empty answers",
     "latency": "requests slower than 95 % of stable's",
     "real-time-factor": "requests slow for their length",
-    "memory": "GPU memory",
+    "memory": "memory",
     "degraded": "degraded nodes",
 }
 
@@ -120,7 +119,7 @@ def _samples(verdict: Mapping[str, Any], gate: Gate | None) -> str:
         return "?"
     if len(counts) == 1:
         return f"{counts[0]:,}"
-    if isinstance(gate, LiveGate) and gate.kind in _OF_NODES:
+    if isinstance(gate, LiveGate) and gate.kind in OF_NODES:
         return f"{counts[0]:,} looks, nodes: {counts[1]:,}"
     return f"{counts[0]:,} of {counts[1]:,} users"
 

@@ -57,13 +57,15 @@ def test_live_gates_stand_beside_those_on_eval_sets(tmp_path: Path) -> None:
         STEPS + "gates:\n"
         "- {kind: success, max_increase_points: 0.5, min_keys: 20, min_requests: 500}\n"
         "- {kind: latency, name: slow, on_fail: hold, on_inconclusive: continue}\n"
-        "- {kind: degraded}\n",
+        "- {kind: degraded}\n"
+        "- {kind: memory, on_inconclusive: continue}\n",
     )
     assert plan.gates == ()
     assert plan.live_gates == (
         LiveGate("success", Kind.SUCCESS, 0.5, 20, 500),
         LiveGate("slow", Kind.LATENCY, on_fail="hold", on_inconclusive="continue"),
         LiveGate("degraded", Kind.DEGRADED),
+        LiveGate("memory", Kind.MEMORY, on_inconclusive="continue"),
     )
 
 
@@ -71,6 +73,7 @@ def test_live_gates_stand_beside_those_on_eval_sets(tmp_path: Path) -> None:
     ("gate", "said"),
     [
         ("{kind: degraded, min_keys: 20}", "gates.0.min_keys: unknown key"),
+        ("{kind: memory, max_increase_points: 1}", "gates.0.max_increase_points: unknown key"),
         ("{kind: success, max_increase_points: 0}", "gates.0.max_increase_points: "),
         ("{kind: success, min_keys: 1}", "gates.0.min_keys: "),
         ("{kind: luck}", "gates.0.kind: "),

@@ -9,6 +9,7 @@ import pytest
 
 from asr_node.memory import DeviceMemory, host_memory, together
 from asr_node.worker.memory import gpu_memory
+from controller.adapters.node_http import NodeHttpClient
 from tests.asr_node.node_fakes import encoded, tone
 
 PATH = "/v1/audio/transcriptions"
@@ -29,6 +30,20 @@ async def test_a_node_tells_that_its_worker_grows(running) -> None:
         files = {"file": ("clip.wav", encoded(tone(seconds)))}
         assert (await running.client.post(PATH, files=files)).status_code == 200
     assert 100 * MIB < await held(running) - before < 400 * MIB
+
+
+async def test_the_controllers_client_hears_of_it(running) -> None:
+    running.engine.recognizer.leaks_bytes = 64 * MIB
+    client = NodeHttpClient()
+    try:
+        (before,) = (await client.readiness(f"127.0.0.1:{running.port}", 5)).memory
+        files = {"file": ("clip.wav", encoded(tone(0.5)))}
+        assert (await running.client.post(PATH, files=files)).status_code == 200
+        (after,) = (await client.readiness(f"127.0.0.1:{running.port}", 5)).memory
+    finally:
+        await client.close()
+    assert (after.device, after.free_bytes > 0) == ("cpu", True)
+    assert after.held_bytes - before.held_bytes > 50 * MIB
 
 
 def test_what_a_node_holds_and_what_is_free_fit_into_the_machine() -> None:

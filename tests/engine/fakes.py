@@ -13,6 +13,7 @@ from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.eval_set import EvalSet, Utterance
 from controller.core.fleet import FleetConfig
 from controller.core.gate import ErrorRateGate
+from controller.core.health import NodeMemory
 from controller.core.plan import Plan, Step
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
@@ -60,6 +61,7 @@ class FakeWorld:
     silent: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
     degraded: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, tuple[NodeMemory, ...]] = field(default_factory=dict)  # that nodes tell
     seconds: dict[str, float] = field(default_factory=dict)  # that a version takes for a clip
     refuses: set[tuple[str, str]] = field(default_factory=set)  # version, file name
     asked: list[str] = field(default_factory=list)  # addresses, in order
@@ -132,7 +134,9 @@ class FakeClient:
         ready = not {node.version, node.name} & self.world.slow
         digest = self.world.digests.get(node.name, f"digest of {node.version}")
         degraded = self.world.degraded.get(node.name)
-        return Readiness(ready, "" if ready else "loading", node.version, digest, 0, degraded)
+        memory = self.world.memory.get(node.name, ())
+        reason = "" if ready else "loading"
+        return Readiness(ready, reason, node.version, digest, 0, degraded, memory)
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
         node = self._node(address)

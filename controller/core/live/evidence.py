@@ -10,14 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from controller.core.live.event_test import EventTest
-from controller.core.live.gate import Kind, LiveGate, LiveVerdict
+from controller.core.live.gate import OF_NODES, Kind, LiveGate, LiveVerdict
 from controller.core.live.judge import judge_degraded, judge_events, judge_memory
 from controller.core.live.memory import MemoryTrend
 from controller.core.live.observation import NodeSample, Observation
 from controller.core.live.slowness import Slowness
 
 _EXPECTED: Final = {Kind.LATENCY: 0.05, Kind.REAL_TIME_FACTOR: 0.05}
-_NODES: Final = frozenset({Kind.MEMORY, Kind.DEGRADED})
 
 
 class LiveEvidence:
@@ -28,14 +27,15 @@ class LiveEvidence:
         self._tests = {
             gate.name: EventTest(gate.margin_points / 100, _EXPECTED.get(gate.kind, 0.01))
             for gate in gates
-            if gate.kind not in _NODES
+            if gate.kind not in OF_NODES
         }
         self._slowness = {
             gate.name: Slowness(gate.kind is Kind.REAL_TIME_FACTOR)
             for gate in gates
             if gate.kind in _EXPECTED
         }
-        self._memory: dict[str, MemoryTrend] = {}
+        self._memory: dict[str, MemoryTrend] = {}  # by node and memory
+        self._instances: dict[str, str] = {}  # by node
         self._degraded: dict[str, int] = {}
         self._looks = 0
 
@@ -55,7 +55,7 @@ class LiveEvidence:
         """Whether the request is a bad one to the gate; None where it does not tell."""
         if gate.kind is Kind.SUCCESS:
             return not seen.ok
-        if gate.kind in _NODES or not seen.ok:
+        if gate.kind in OF_NODES or not seen.ok:
             return None
         if gate.kind is Kind.EMPTY:
             return seen.empty
@@ -72,9 +72,17 @@ class LiveEvidence:
             s.node: self._degraded.get(s.node, 0) + 1 if s.degraded else 0 for s in canary
         }
         for sample in canary:
+            self._follow(sample.node, sample.instance)
             if sample.memory_bytes is not None and sample.memory_limit_bytes:
-                trend = self._memory.setdefault(sample.node, MemoryTrend())
+                trend = self._memory.setdefault(f"{sample.node}: {sample.memory}", MemoryTrend())
                 trend.observe(sample.at, sample.memory_bytes, sample.memory_limit_bytes)
+
+    def _follow(self, node: str, instance: str) -> None:
+        """What a node held before it was started again is no part of its trend."""
+        if self._instances.setdefault(node, instance) != instance:
+            self._instances[node] = instance
+            for key in [key for key in self._memory if key.startswith(f"{node}: ")]:
+                del self._memory[key]
 
     def verdicts(self) -> tuple[LiveVerdict, ...]:
         """One for each gate, in their order."""
@@ -92,6 +100,7 @@ class LiveEvidence:
             "tests": {name: test.to_json() for name, test in self._tests.items()},
             "slowness": {name: s.to_json() for name, s in self._slowness.items()},
             "memory": {node: trend.to_json() for node, trend in self._memory.items()},
+            "instances": self._instances,
             "degraded": self._degraded,
             "looks": self._looks,
         }
@@ -107,6 +116,7 @@ class LiveEvidence:
         evidence._memory = {
             node: MemoryTrend.from_json(trend) for node, trend in value["memory"].items()
         }
+        evidence._instances = dict(value.get("instances", {}))
         evidence._degraded = dict(value["degraded"])
         evidence._looks = value["looks"]
         return evidence

@@ -17,8 +17,11 @@ class Kind(StrEnum):
     EMPTY = "empty"  # answers without text
     LATENCY = "latency"  # slower than 95 % of stable's requests of that length
     REAL_TIME_FACTOR = "real-time-factor"  # likewise, per second of audio
-    MEMORY = "memory"  # GPU memory that creeps up
+    MEMORY = "memory"  # of a GPU or the machine, that creeps up until it is full
     DEGRADED = "degraded"  # nodes that say they are not what they should be
+
+
+OF_NODES: Final = frozenset({Kind.MEMORY, Kind.DEGRADED})  # not of requests
 
 
 # The chance that a rollout of an equal version ends for this gate: together 1 %.

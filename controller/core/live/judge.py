@@ -63,14 +63,15 @@ def _events_outcome(gate: LiveGate, test: EventTest) -> tuple[Outcome, str]:
 
 
 def judge_memory(gate: LiveGate, trends: Mapping[str, MemoryTrend]) -> LiveVerdict:
-    """Of the canary's nodes, the one that is full first."""
+    """Of the canary's nodes' memories, the one that is full first. `trends`: by `node: memory`."""
     if not trends:
-        return _of_nodes(gate, Outcome.INCONCLUSIVE, "no node tells its GPU memory", 0, 0)
-    node, trend = min(trends.items(), key=lambda item: item[1].hours_left)
+        return _of_nodes(gate, Outcome.INCONCLUSIVE, "no node tells its memory", 0, 0)
+    memory, trend = min(trends.items(), key=lambda item: item[1].hours_left)
     growth = trend.bytes_per_hour / trend.limit_bytes if trend.limit_bytes else 0.0
     outcome, why = _memory_outcome(trend)
-    reason = f"{node}: GPU memory grows by {100 * growth:.2f} % of its limit an hour: {why}"
-    return _of_nodes(gate, outcome, reason, trend.blocks, len(trends), growth)
+    reason = f"{memory} grows by {100 * growth:.2f} % of its limit an hour: {why}"
+    nodes = {key.partition(":")[0] for key in trends}
+    return _of_nodes(gate, outcome, reason, trend.blocks, len(nodes), growth)
 
 
 def _memory_outcome(trend: MemoryTrend) -> tuple[Outcome, str]:

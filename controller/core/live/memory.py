@@ -1,4 +1,4 @@
-"""Does a node's GPU memory creep up until it is full?
+"""Does a node's memory, of a GPU or of its machine, creep up until it is full?
 
 Medians of five minutes are taken after the node has settled. Without a leak their order is any
 order, so the rank of each among those before it is uniform, and bets on high ranks make a
@@ -22,7 +22,7 @@ _BETS: Final = (0.1, 0.3, 0.5, 0.7)  # exponents of the power martingale
 
 
 class MemoryTrend:
-    """Of one node."""
+    """Of one memory of one node."""
 
     def __init__(self) -> None:
         self.limit_bytes = 0.0

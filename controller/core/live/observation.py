@@ -24,8 +24,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class NodeSample:
-    """One look at a node; `memory_bytes` of the GPU it holds, of `memory_limit_bytes`: None
-    where it has none."""
+    """One look at a node, and at one of its memories: a node with several gives several at once.
+
+    `memory_bytes` is what it holds of `memory_limit_bytes`; None where that is not known.
+    `instance` differs for every start of the node: a new one begins with an empty memory."""
 
     canary: bool
     node: str
@@ -33,3 +35,5 @@ class NodeSample:
     degraded: bool = False
     memory_bytes: float | None = None
     memory_limit_bytes: float | None = None
+    memory: str = "GPU memory"  # which one, in words
+    instance: str = ""

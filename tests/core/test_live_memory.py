@@ -1,0 +1,71 @@
+"""Of nodes with several memories, and of nodes that are started again."""
+
+from __future__ import annotations
+
+import random
+
+from controller.core.live.evidence import LiveEvidence
+from controller.core.live.gate import Kind, LiveGate, LiveVerdict
+from controller.core.live.observation import NodeSample
+from controller.core.verdict import Outcome
+
+GATE = LiveGate("memory", Kind.MEMORY)
+GIB = 2.0**30
+HOUR = 3600
+
+
+def looks(
+    gib_per_hour: float, hours: float, memory: str = "memory", instance: str = "1", at: float = 0
+) -> list[NodeSample]:
+    """One each minute of a node that may use 24 GiB and begins with 4."""
+    draw = random.Random(1)
+    return [
+        NodeSample(
+            canary=True,
+            node="v2-1",
+            at=at + 60 * minute,
+            memory_bytes=(4 + gib_per_hour * minute / 60 + draw.gauss(0, 0.05)) * GIB,
+            memory_limit_bytes=24 * GIB,
+            memory=memory,
+            instance=instance,
+        )
+        for minute in range(round(60 * hours))
+    ]
+
+
+def judged(*series: list[NodeSample], evidence: LiveEvidence | None = None) -> LiveVerdict:
+    evidence = evidence or LiveEvidence((GATE,))
+    for samples in zip(*series, strict=True):
+        evidence.observe_nodes(samples)
+    (verdict,) = evidence.verdicts()
+    return verdict
+
+
+def test_a_leak_in_the_machines_memory_fails_though_the_gpus_is_steady() -> None:
+    found = judged(looks(1.0, 6), looks(0.0, 6, memory="GPU memory of cuda:0"))
+    assert found.verdict is Outcome.FAIL
+    assert found.reason.startswith("v2-1: memory grows by")
+    assert found.keys == 1  # node
+
+
+def test_a_leak_in_a_gpus_memory_names_the_gpu() -> None:
+    found = judged(looks(0.0, 6), looks(1.0, 6, memory="GPU memory of cuda:1"))
+    assert found.verdict is Outcome.FAIL
+    assert found.reason.startswith("v2-1: GPU memory of cuda:1 grows by")
+
+
+def test_a_node_that_is_started_again_begins_a_trend_of_its_own() -> None:
+    """Of five hours in one life and one in the next, the judge knows one."""
+    evidence = LiveEvidence((GATE,))
+    judged(looks(0.0, 5), evidence=evidence)
+    found = judged(looks(0.0, 1, instance="2", at=5 * HOUR), evidence=evidence)
+    assert (found.verdict, found.samples < 12) == (Outcome.INCONCLUSIVE, True)
+
+
+def test_a_trend_goes_on_after_the_controllers_restart() -> None:
+    evidence = LiveEvidence((GATE,))
+    judged(looks(1.0, 3), evidence=evidence)
+    saved = LiveEvidence.from_json((GATE,), evidence.to_json())
+    later = [sample for sample in looks(1.0, 6) if sample.at >= 3 * HOUR]
+    assert judged(later, evidence=saved) == judged(later, evidence=evidence)
+    assert judged(evidence=saved).verdict is Outcome.FAIL
