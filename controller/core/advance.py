@@ -34,7 +34,7 @@ class Facts:
     `preflight_problem` says what speaks against it, `preflight_waits` why it has not ended;
     `preflight_seconds`, what its measuring has taken, is not held against a start deadline.
     `verdicts` is None until both versions' transcripts are scored; `evaluation_problem` says why
-    they cannot be. `live_verdicts` are what live traffic says now."""
+    they cannot be. `live_verdicts` are what live traffic and people say now."""
 
     now: datetime.datetime
     canary_ready: int
@@ -167,9 +167,10 @@ def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
 
 def _undecided(rollout: Rollout, facts: Facts) -> list[Verdict]:
     """What live traffic cannot tell; who has seen none least of all."""
-    seen = facts.live_verdicts
-    unseen = unmeasured(rollout.plan.live_gates, seen, "no random traffic was seen yet")
-    return [v for v in (*seen, *unseen) if v.verdict is Outcome.INCONCLUSIVE]
+    seen, plan = facts.live_verdicts, rollout.plan
+    unseen = unmeasured(plan.live_gates, seen, "no random traffic was seen yet")
+    unasked = unmeasured(plan.preference_gates, seen, "nobody was asked yet")
+    return [v for v in (*seen, *unseen, *unasked) if v.verdict is Outcome.INCONCLUSIVE]
 
 
 def _onwards(rollout: Rollout, facts: Facts, why: str) -> Rollout:
@@ -255,7 +256,7 @@ def _gates(rollout: Rollout, facts: Facts) -> tuple[Action | None, str]:
 
 def _let_pass(rollout: Rollout, facts: Facts, verdicts: Sequence[Verdict]) -> str:
     """What is said of a step that ends well: of all gates, live ones as they are by then."""
-    if not rollout.plan.gates and not rollout.plan.live_gates:
+    if not rollout.plan.every_gate:
         return "the plan has no gates"
     passed = [v for v in facts.live_verdicts if v.verdict is Outcome.PASS]
     all_gates = [*verdicts, *passed, *_undecided(rollout, facts)]

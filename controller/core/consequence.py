@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from controller.core.gate import Action, ErrorRateGate
-from controller.core.live.gate import LiveGate
-from controller.core.plan import Plan
+from controller.core.gate import Action
+from controller.core.plan import Gate, Plan
 from controller.core.verdict import Outcome, Verdict
 
 _SEVEREST_FIRST: Final[tuple[Action, ...]] = ("rollback", "hold", "continue")
@@ -20,8 +19,7 @@ _SEVEREST_FIRST: Final[tuple[Action, ...]] = ("rollback", "hold", "continue")
 
 def consequence(plan: Plan, verdict: Verdict) -> Action:
     """What this verdict leads to; a pass lets the rollout continue."""
-    gates: list[ErrorRateGate | LiveGate] = [*plan.gates, *plan.live_gates]
-    gate = next((gate for gate in gates if gate.name == _gate_name(verdict)), None)
+    gate = next((gate for gate in plan.every_gate if gate.name == _gate_name(verdict)), None)
     match verdict.verdict:
         case Outcome.PASS:
             return "continue"
@@ -43,7 +41,7 @@ def severest(*decisions: tuple[Action, str]) -> tuple[Action, str]:
 
 
 def unmeasured(
-    gates: Sequence[ErrorRateGate | LiveGate], verdicts: Sequence[Verdict], reason: str
+    gates: Sequence[Gate], verdicts: Sequence[Verdict], reason: str
 ) -> tuple[Verdict, ...]:
     """What stands for the verdicts of those gates that have none: inconclusive, for `reason`."""
     judged = {_gate_name(verdict) for verdict in verdicts}

@@ -12,11 +12,13 @@ from controller.core.gate import ErrorRateGate
 from controller.core.live.gate import LiveGate
 from controller.core.names import check_name, refuse_duplicates
 from controller.core.preflight import LoadCheck
+from controller.core.review.gate import PreferenceGate
 
 OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
 Promote = Literal["manual", "auto"]
 Consent = Literal["none", "required"]
+Gate = ErrorRateGate | LiveGate | PreferenceGate
 _YEAR_SECONDS: Final = 365 * 86400
 
 
@@ -77,6 +79,7 @@ class Plan:
     steps: tuple[Step, ...]
     gates: tuple[ErrorRateGate, ...] = ()
     live_gates: tuple[LiveGate, ...] = ()
+    preference_gates: tuple[PreferenceGate, ...] = ()
     on_fail: OnFail = "rollback"
     on_inconclusive: OnInconclusive = "hold"
     promote: Promote = "manual"
@@ -115,17 +118,22 @@ class Plan:
             )
 
     def _check_gates(self) -> None:
-        names = [gate.name for gate in self.gates] + [gate.name for gate in self.live_gates]
-        refuse_duplicates("gates", names)
+        refuse_duplicates("gates", [gate.name for gate in self.every_gate])
+        listeners: tuple[Gate, ...] = (*self.gates, *self.preference_gates)
+        if listeners and not self.eval_sets:
+            raise InvalidConfig(f"eval_sets: gate {listeners[0].name} needs at least one")
         for index, gate in enumerate(self.gates):
-            if not self.eval_sets:
-                raise InvalidConfig(f"eval_sets: gate {gate.name} needs at least one")
             for name in gate.eval_sets:
                 if name not in self.eval_sets:
                     raise InvalidConfig(
                         f"gates.{index}.eval_sets: {name!r} is not one of the plan's eval_sets "
                         f"({', '.join(self.eval_sets)})"
                     )
+
+    @property
+    def every_gate(self) -> tuple[Gate, ...]:
+        """Those on eval sets, on live traffic, and on people's votes."""
+        return (*self.gates, *self.live_gates, *self.preference_gates)
 
     @property
     def asks(self) -> bool:

@@ -9,11 +9,13 @@ from controller.core.advance import Facts
 from controller.core.cron import frozen_until
 from controller.core.fleet import FleetConfig
 from controller.core.rollout import Rollout
+from controller.core.verdict import Verdict
 from controller.engine.gate_keeper import GateKeeper
 from controller.engine.live_keeper import LiveKeeper
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
 from controller.engine.preflight import PreflightKeeper
+from controller.engine.review_keeper import ReviewKeeper
 from controller.engine.traffic import Traffic
 
 
@@ -26,6 +28,7 @@ class FactFinder:
     _traffic: Traffic
     _gates: GateKeeper
     _live: LiveKeeper
+    _people: ReviewKeeper
 
     def of(
         self, rollout: Rollout, observing_since: datetime.datetime | None, now: datetime.datetime
@@ -52,6 +55,10 @@ class FactFinder:
                 rollout.current_step.percent, opted_in=rollout.plan.asks
             ),
             verdicts=self._gates.verdicts(rollout),
-            live_verdicts=self._live.verdicts(rollout),
+            live_verdicts=self.live_verdicts(rollout),
             evaluation_problem=self._gates.problem(rollout),
         )
+
+    def live_verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
+        """What live traffic and people say now."""
+        return (*self._live.verdicts(rollout), *self._people.verdicts(rollout))

@@ -32,6 +32,8 @@ from controller.engine.observer import Observer
 from controller.engine.ports import Ports, RouterState
 from controller.engine.preflight import PreflightKeeper
 from controller.engine.records import Command, Intent, Outcome
+from controller.engine.review import Review
+from controller.engine.review_keeper import ReviewKeeper
 from controller.engine.router_keeper import RouterKeeper
 from controller.engine.traffic import Traffic
 from controller.engine.traffic_watch import TrafficWatch
@@ -84,6 +86,8 @@ class Loop:
         self.router = RouterKeeper(ports.router, jobs)
         self.traffic = Traffic(self.router.node_at)
         self.live = LiveKeeper(store, ports.access_log)
+        self.review = Review(store.reviews, self.evaluator, ports.now, self.wake)
+        self._people = ReviewKeeper(self.review, self.evaluator, jobs)
         self._facts = FactFinder(
             config,
             self.observer,
@@ -92,6 +96,7 @@ class Loop:
             self.traffic,
             self.gates,
             self.live,
+            self._people,
         )
         self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
         self._watch = TrafficWatch(ports, self._ledger, self.traffic, self.live, self.observer)
@@ -137,7 +142,7 @@ class Loop:
 
     def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
         """Of the newest rollout, live ones as they are now."""
-        live = () if rollout.ended else self.live.verdicts(rollout)
+        live = () if rollout.ended else self._facts.live_verdicts(rollout)
         return with_live(rollout, live) if live else rollout.verdicts
 
     def next_action(self, rollout: Rollout) -> str:
@@ -246,6 +251,7 @@ class Loop:
         outcome = Outcome(message)
         if intent.command == "retry" and after.rollout is not None:
             self.gates.forget(after.rollout.id)
+            self._people.forget_problem(after.rollout.id)
         await self._ledger.change(
             settle(before, after.rollout, after.fleet, now),
             after.rollout,
@@ -280,6 +286,7 @@ class Loop:
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, loaded)
         self.preflight.converge(self.rollout)
         self.gates.converge(self.rollout)
+        self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None
         await self.alarm.tell(wanted.alarm, running)

@@ -11,10 +11,21 @@ from typing import Any, Protocol
 from controller.core.eval_set import EvalSet
 from controller.core.fleet import Fleet
 from controller.core.health import NodeMemory
+from controller.core.review.votes import Vote
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
 from controller.core.version import Version
-from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved, Served
+from controller.engine.records import (
+    CastVote,
+    Command,
+    Evaluation,
+    Event,
+    Intent,
+    Outcome,
+    ReviewQueue,
+    Saved,
+    Served,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,31 @@ class Store(Protocol):
         ...
 
     def evaluation(self, version_digest: str, eval_set_digest: str) -> Evaluation | None: ...
+
+    @property
+    def reviews(self) -> Reviews: ...
+
+
+class Reviews(Protocol):
+    """Durable: pairs of texts that people compare, and their votes. Called in threads."""
+
+    def queue(self, rollout_id: str) -> ReviewQueue | None:
+        """None where none was made."""
+        ...
+
+    def save_queue(self, queue: ReviewQueue, entry: Event) -> None:
+        """A second queue of the same rollout changes nothing."""
+        ...
+
+    def add_vote(self, rollout_id: str, cast: CastVote, entry: Event) -> None: ...
+
+    def votes(self, rollout_id: str) -> list[Vote]:
+        """The newest of each person on each pair."""
+        ...
+
+    def forget(self, rollout_id: str, pairs: Sequence[str], entry: Event) -> None:
+        """Remove texts, recordings' names and corrections of these pairs for good."""
+        ...
 
 
 class AccessLog(Protocol):

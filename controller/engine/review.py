@@ -1,0 +1,186 @@
+"""What raters are asked, what they say, and what is forgotten: the requests of people.
+
+A rater sees two texts and no version; sides and order come from a seed that only the store has."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from controller.core.errors import NotFound, Refused
+from controller.core.review.pairs import (
+    Difference,
+    ReviewPair,
+    canary_is_left,
+    differences,
+    next_pair,
+    queue,
+    shown,
+)
+from controller.core.review.votes import Choice, Opinion, Vote, opinion, preference
+from controller.core.rollout import Rollout
+from controller.engine.gates import Evaluator
+from controller.engine.ports import Reviews
+from controller.engine.records import CastVote, Event, ReviewQueue
+
+LONGEST_CORRECTION: Final = 2000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A pair as its rater is to see it: nothing tells the versions apart. `voted`: how many of
+    `of` pairs this rater has voted on."""
+
+    pair: str
+    left: str
+    right: str
+    voted: int
+    of: int
+
+
+class Review:
+    """Raises NotFound for a rollout without a queue, and for an unknown or forgotten pair."""
+
+    def __init__(
+        self,
+        reviews: Reviews,
+        evaluator: Evaluator,
+        now: Callable[[], datetime.datetime],
+        changed: Callable[[], None],
+    ) -> None:
+        self._reviews = reviews
+        self._evaluator = evaluator
+        self._now = now
+        self._changed = changed
+        self._queues: dict[str, ReviewQueue] = {}  # by rollout; only `forget` changes one
+        self.opinions: dict[str, Opinion] = {}  # likewise, of queues used since the start
+
+    async def open(self, rollout: Rollout, actor: str) -> ReviewQueue:
+        """The queue, made of the transcripts that are kept where there is none yet. Raises Refused
+        where a version was not evaluated on the plan's eval sets."""
+        try:
+            known = await self._queue(rollout.id)
+        except NotFound:
+            known = await self._make(rollout, actor)
+        await self._weigh(rollout.id)
+        return known
+
+    async def ask(self, rollout_id: str, rater: str) -> Question | None:
+        """The next pair for this rater; None when they have voted on all."""
+        found, votes = await self._queue(rollout_id), await self._votes(rollout_id)
+        done = {vote.pair for vote in votes if vote.rater == rater}
+        pair = next_pair(found.pairs, done, rater, found.seed)
+        if pair is None:
+            return None
+        texts = _difference(pair)
+        sides = shown(texts.canary), shown(texts.stable)
+        if not canary_is_left(pair.id, rater, found.seed):
+            sides = sides[::-1]
+        asked = sum(pair.difference is not None for pair in found.pairs)
+        return Question(pair.id, *sides, voted=len(done), of=max(asked, len(done) + 1))
+
+    async def vote(
+        self, rollout_id: str, pair_id: str, rater: str, choice: Choice, corrected: str | None
+    ) -> None:
+        """A rater's newest vote on a pair counts."""
+        pair, seed = await self.pair(rollout_id, pair_id), (await self._queue(rollout_id)).seed
+        said = preference(choice, canary_is_left(pair.id, rater, seed))
+        vote = Vote(pair.id, rater, said, _correction(corrected))
+        event = self._event("review.voted", rollout_id, f"voted on pair {pair.id}", rater)
+        cast = CastVote(vote, choice, event.at)
+        await asyncio.to_thread(self._reviews.add_vote, rollout_id, cast, event)
+        await self._weigh(rollout_id)
+
+    async def pair(self, rollout_id: str, pair_id: str) -> ReviewPair:
+        """A pair whose texts are still there."""
+        for pair in (await self._queue(rollout_id)).pairs:
+            if pair.id == pair_id and pair.difference is not None:
+                return pair
+        raise NotFound(f"there is no pair {pair_id!r} in the review of {rollout_id}, or forgotten")
+
+    async def forget(self, rollout_id: str, pair_ids: Sequence[str] | None, actor: str) -> int:
+        """Remove texts and corrections of these pairs, or of all; how many."""
+        found = await self._queue(rollout_id)
+        kept = [pair.id for pair in found.pairs if pair.difference is not None]
+        gone = kept if pair_ids is None else list(dict.fromkeys(pair_ids))
+        for pair_id in gone:
+            await self.pair(rollout_id, pair_id)
+        message = f"forgot texts and corrections of {len(gone)} pairs"
+        event = self._event("review.forgotten", rollout_id, message, actor)
+        await asyncio.to_thread(self._reviews.forget, rollout_id, gone, event)
+        del self._queues[rollout_id]
+        await self._weigh(rollout_id)
+        return len(gone)
+
+    async def results(self, rollout_id: str) -> tuple[ReviewQueue, list[Vote], Opinion]:
+        """All that is known, versions and all: not for who still votes."""
+        found, votes = await self._queue(rollout_id), await self._votes(rollout_id)
+        return found, votes, await asyncio.to_thread(opinion, found.pairs, votes)
+
+    async def _queue(self, rollout_id: str) -> ReviewQueue:
+        if rollout_id not in self._queues:
+            found = await asyncio.to_thread(self._reviews.queue, rollout_id)
+            if found is None:
+                raise NotFound(
+                    f"rollout {rollout_id} has no review; `rollout review open {rollout_id}` makes "
+                    f"one once both versions have transcribed the plan's eval sets"
+                )
+            self._queues[rollout_id] = found
+        return self._queues[rollout_id]
+
+    async def _votes(self, rollout_id: str) -> list[Vote]:
+        return await asyncio.to_thread(self._reviews.votes, rollout_id)
+
+    async def _make(self, rollout: Rollout, actor: str) -> ReviewQueue:
+        found = await self._differences(rollout)
+        seed = secrets.token_hex(16)
+        made = ReviewQueue(rollout.id, seed, self._now(), queue(found, seed))
+        message = f"{len(made.pairs)} of {len(found)} recordings with different texts to compare"
+        event = self._event("review.opened", rollout.id, message, actor)
+        await asyncio.to_thread(self._reviews.save_queue, made, event)
+        return await self._queue(rollout.id)  # another may have been quicker
+
+    async def _differences(self, rollout: Rollout) -> list[Difference]:
+        names = rollout.plan.eval_sets
+        if not names:
+            raise Refused(f"plan {rollout.plan.name} names no eval_sets: there is nothing to hear")
+        before = await self._evaluator.kept(rollout.from_version, names)
+        after = await self._evaluator.kept(rollout.version, names)
+        if before is None or after is None:
+            sets = " ".join(f"--eval-set {name}" for name in names)
+            raise Refused(
+                f"{rollout.from_version} and {rollout.version} have not both transcribed the "
+                f"eval sets of plan {rollout.plan.name}, so there is nothing to compare yet: "
+                f"`rollout evaluate {rollout.from_version} {rollout.version} {sets}`"
+            )
+        found: list[Difference] = []
+        for (eval_set, old), (_, new) in zip(before, after, strict=True):
+            found += await asyncio.to_thread(differences, eval_set, old.hypotheses, new.hypotheses)
+        return found
+
+    async def _weigh(self, rollout_id: str) -> None:
+        _, _, self.opinions[rollout_id] = await self.results(rollout_id)
+        self._changed()
+
+    def _event(self, kind: str, rollout_id: str, message: str, actor: str) -> Event:
+        return Event(kind, rollout_id, message, actor, self._now())
+
+
+def _difference(pair: ReviewPair) -> Difference:
+    assert pair.difference is not None
+    return pair.difference
+
+
+def _correction(text: str | None) -> str | None:
+    """On one line; None where nothing was written. Raises Refused where it is too long."""
+    said = " ".join((text or "").split())
+    if len(said) > LONGEST_CORRECTION:
+        raise Refused(
+            f"the corrected text has {len(said):,} characters, and {LONGEST_CORRECTION:,} are the "
+            f"most; nothing was saved"
+        )
+    return said or None
