@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from controller.core.consequence import (
     failed_with,
+    of_gates,
     severest,
     tally,
     together,
@@ -132,10 +133,15 @@ def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
         return rollout
     if _frozen(rollout, facts):
         return rollout
-    percent = rollout.current_step.percent
-    reason = f"{facts.canary_ready} canary nodes are ready: {rollout.plan.share(percent)}"
+    step = rollout.current_step
+    reason = f"{facts.canary_ready} canary nodes are ready: {rollout.plan.share(step)}"
     begun = rollout.to(Phase.HOLDING, facts.now, reason)
-    return replace(begun, reached_percent=percent, forced=rollout.forced and rollout.full)
+    return replace(
+        begun,
+        reached_percent=step.percent,
+        reached_shadow=step.shadow,
+        forced=rollout.forced and rollout.full,
+    )
 
 
 def _held(rollout: Rollout, facts: Facts) -> Rollout:
@@ -166,9 +172,14 @@ def _passed(rollout: Rollout, facts: Facts, why: str) -> Rollout:
 
 
 def _undecided(rollout: Rollout, facts: Facts) -> list[Verdict]:
-    """What live traffic cannot tell; who has seen none least of all."""
-    seen, plan = facts.live_verdicts, rollout.plan
-    unseen = unmeasured(plan.live_gates, seen, "no random traffic was seen yet")
+    """What the traffic of this step cannot tell; who has seen none least of all."""
+    plan = rollout.plan
+    asked = plan.traffic_gates(rollout.current_step)
+    seen = of_gates((*asked, *plan.preference_gates), facts.live_verdicts)
+    live = [gate for gate in asked if gate not in plan.shadow_gates]
+    copies = [gate for gate in asked if gate in plan.shadow_gates]
+    unseen = unmeasured(live, seen, "no random traffic was seen yet")
+    unseen += unmeasured(copies, seen, "no request was heard by both versions yet")
     unasked = unmeasured(plan.preference_gates, seen, "nobody was asked yet")
     return [v for v in (*seen, *unseen, *unasked) if v.verdict is Outcome.INCONCLUSIVE]
 
@@ -267,16 +278,17 @@ def _let_pass(rollout: Rollout, facts: Facts, verdicts: Sequence[Verdict]) -> st
 def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
     """What happens next by itself, or what a person is to do; one sentence."""
     step = rollout.current_step
+    share = f"{step.percent:g} %" if step.percent else rollout.plan.share(step)
     match rollout.phase:
         case Phase.PREPARING if facts is not None and facts.preflight_waits:
             return (
-                f"{step.percent:g} % to {rollout.version} as soon as its preflight has passed: "
+                f"{share} to {rollout.version} as soon as its preflight has passed: "
                 f"{facts.preflight_waits}"
             )
         case Phase.PREPARING if facts is not None and (frozen := _frozen(rollout, facts)):
-            return f"{step.percent:g} % to {rollout.version} later: {frozen}"
+            return f"{share} to {rollout.version} later: {frozen}"
         case Phase.PREPARING:
-            return f"{step.percent:g} % to {rollout.version} as soon as its nodes are ready"
+            return f"{share} to {rollout.version} as soon as its nodes are ready"
         case Phase.HOLDING if rollout.plan.gates and not rollout.evaluated:
             return "the gates are being measured"
         case Phase.HOLDING if facts is not None and (waits := _waits_for(rollout, facts)):

@@ -52,6 +52,12 @@ def unmeasured(
     )
 
 
+def of_gates(gates: Sequence[Gate], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts of these gates."""
+    names = {gate.name for gate in gates}
+    return [verdict for verdict in verdicts if _gate_name(verdict) in names]
+
+
 def asking(plan: Plan, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     """The gates whose verdicts a person overrules by a promotion."""
     lasting = (v for v in verdicts if v.verdict is Outcome.FAIL or not v.is_live)

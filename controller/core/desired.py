@@ -133,7 +133,8 @@ def _wanted(
     if main != fleet.stable:
         wanted += _of(main, count, Pool.STABLE)
     if active is not None:
-        share = max(active.reached_percent, active.current_step.percent)
+        reached = max(active.reached_percent, active.reached_shadow)
+        share = max(reached, active.current_step.node_percent)
         wanted += _of(active.version, config.canary_nodes_for(share), Pool.CANARY)
     if fleet.retired is not None:
         wanted += _of(fleet.retired, count, Pool.RETIRED)
@@ -180,18 +181,23 @@ def _routing(
 ) -> Routing:
     present = membership.group_names()
     stable = BACKUP_GROUP if main not in present and BACKUP_GROUP in present else main
-    if active is None or active.version not in present or active.reached_percent == 0:
-        return Routing(stable=stable, sticky=config.sticky)
+    plain = Routing(stable=stable, sticky=config.sticky)
+    if active is None or active.version not in present:
+        return plain
+    if active.shadow:
+        copied = active.version
+        plain = replace(plain, salt=active.id, shadow=copied, shadow_percent=active.shadow)
+    if active.reached_percent == 0:
+        return plain
     cookie = cookie_name(config, active.version)
     opted = (CookieRule(cookie, "1", "canary"), CookieRule(cookie, "0", "stable"))
     trial = Trial(cookie, consent_required=active.plan.asks)
-    return Routing(
-        stable=stable,
+    return replace(
+        plain,
         canary=active.version,
         canary_percent=active.percent,
         salt=active.id,
         rules=opted + config.rules,
-        sticky=config.sticky,
         trial=trial,
     )
 
@@ -228,6 +234,8 @@ def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None
         stable = serving.stable
     if stable not in known:
         return None
+    if wanted.shadow is not None and wanted.shadow not in known:
+        wanted = replace(wanted, shadow=None, shadow_percent=0.0)
     if wanted.canary is not None and wanted.canary not in known:
         return Routing(stable, sticky=wanted.sticky, known_healthy=wanted.known_healthy)
     return replace(wanted, stable=stable)

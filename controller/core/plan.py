@@ -13,12 +13,13 @@ from controller.core.live.gate import LiveGate
 from controller.core.names import check_name, refuse_duplicates
 from controller.core.preflight import LoadCheck
 from controller.core.review.gate import PreferenceGate
+from controller.core.shadow.gate import DisagreementGate
 
 OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
 Promote = Literal["manual", "auto"]
 Consent = Literal["none", "required"]
-Gate = ErrorRateGate | LiveGate | PreferenceGate
+Gate = ErrorRateGate | LiveGate | DisagreementGate | PreferenceGate
 _YEAR_SECONDS: Final = 365 * 86400
 
 
@@ -27,17 +28,21 @@ class Step:
     """`percent` (0.1-100, steps of 0.1) of random traffic goes to the canary for at least
     `hold_seconds` and until it has had `min_requests` of it; then, with `pause`, a person is
     asked, whatever the plan says of promotion. What is not decided `deadline_seconds` after the
-    step began is inconclusive. Raises InvalidConfig."""
+    step began is inconclusive. Of `shadow` percent of stable's requests the canary gets a copy,
+    whose answer nobody gets; `percent` may be 0 then. Raises InvalidConfig."""
 
     percent: float
     hold_seconds: float = 0.0
     min_requests: int = 0
     pause: bool = False
     deadline_seconds: float | None = None
+    shadow: float = 0.0
 
     def __post_init__(self) -> None:
+        self._check_shadow()
         tenths = self.percent * 10
-        if not (0.1 <= self.percent <= 100 and math.isclose(tenths, round(tenths))):
+        least = 0 if self.shadow else 0.1
+        if not (least <= self.percent <= 100 and math.isclose(tenths, round(tenths))):
             raise InvalidConfig(f"percent: {self.percent:g} is not 0.1-100 in steps of 0.1")
         if not 0 <= self.hold_seconds < math.inf:
             raise InvalidConfig(f"hold: {self.hold_seconds} is not a duration")
@@ -48,6 +53,22 @@ class Step:
                 f"deadline: {self.deadline_seconds:g} s is not after the step's hold of "
                 f"{self.hold_seconds:g} s"
             )
+
+    def _check_shadow(self) -> None:
+        if not 0 <= self.shadow <= 100:
+            raise InvalidConfig(f"shadow: {self.shadow:g} is not 0-100")
+        if self.shadow and self.percent == 100:
+            raise InvalidConfig("shadow: at 100 percent no request is left that could be copied")
+        if self.percent == 0 and self.min_requests:
+            raise InvalidConfig(
+                "min_requests: at 0 percent the new version answers none; a gate of kind "
+                "disagreement has min_pairs"
+            )
+
+    @property
+    def node_percent(self) -> float:
+        """The share of stable's work that its canary nodes must be able to do."""
+        return max(self.percent, self.shadow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +100,7 @@ class Plan:
     steps: tuple[Step, ...]
     gates: tuple[ErrorRateGate, ...] = ()
     live_gates: tuple[LiveGate, ...] = ()
+    shadow_gates: tuple[DisagreementGate, ...] = ()
     preference_gates: tuple[PreferenceGate, ...] = ()
     on_fail: OnFail = "rollback"
     on_inconclusive: OnInconclusive = "hold"
@@ -106,10 +128,12 @@ class Plan:
         if not self.steps:
             raise InvalidConfig("steps: at least one step is needed")
         percents = [step.percent for step in self.steps]
-        for index, (before, after) in enumerate(pairwise(percents), start=1):
-            if after <= before:
+        for index, (before, after) in enumerate(pairwise(self.steps), start=1):
+            more_copies = after.percent == before.percent == 0 and after.shadow > before.shadow
+            if after.percent <= before.percent and not more_copies:
                 raise InvalidConfig(
-                    f"steps.{index}.percent: {after:g} does not exceed {before:g} before it"
+                    f"steps.{index}.percent: {after.percent:g} does not exceed "
+                    f"{before.percent:g} before it"
                 )
         if percents[-1] != 100:
             raise InvalidConfig(
@@ -119,6 +143,11 @@ class Plan:
 
     def _check_gates(self) -> None:
         refuse_duplicates("gates", [gate.name for gate in self.every_gate])
+        if self.shadow_gates and not any(step.shadow for step in self.steps):
+            raise InvalidConfig(
+                f"steps: gate {self.shadow_gates[0].name} needs a step with `shadow`: without "
+                f"copies nothing is heard by both versions"
+            )
         listeners: tuple[Gate, ...] = (*self.gates, *self.preference_gates)
         if listeners and not self.eval_sets:
             raise InvalidConfig(f"eval_sets: gate {listeners[0].name} needs at least one")
@@ -132,17 +161,26 @@ class Plan:
 
     @property
     def every_gate(self) -> tuple[Gate, ...]:
-        """Those on eval sets, on live traffic, and on people's votes."""
-        return (*self.gates, *self.live_gates, *self.preference_gates)
+        """Those on eval sets, on live traffic, on copies of it, and on people's votes."""
+        return (*self.gates, *self.live_gates, *self.shadow_gates, *self.preference_gates)
 
     @property
     def asks(self) -> bool:
         """Whether nobody gets the new version unasked."""
         return self.consent == "required"
 
-    def share(self, percent: float) -> str:
-        """Who gets the new version in a step of `percent`; in words."""
-        return "only who opted in" if self.asks else f"{percent:g} %"
+    def share(self, step: Step) -> str:
+        """Who gets the new version in a step; in words."""
+        copies = f"copies of {step.shadow:g} % of stable's requests" if step.shadow else ""
+        if step.percent == 0:
+            return f"{copies}, no answers"
+        share = "only who opted in" if self.asks else f"{step.percent:g} %"
+        return f"{share}, {copies}" if copies else share
+
+    def traffic_gates(self, step: Step) -> tuple[LiveGate | DisagreementGate, ...]:
+        """Those that the traffic of this step is judged by."""
+        live = self.live_gates if step.percent else ()
+        return (*live, *self.shadow_gates) if step.shadow else live
 
     def starting_at(self, percent: float) -> Plan:
         """The plan whose first step has `percent`; lower ones are skipped.
@@ -153,4 +191,6 @@ class Plan:
         higher = tuple(step for step in self.steps[1:] if step.percent > percent)
         if not higher and percent < 100:  # a plan of the one step 100
             higher = self.steps[-1:]
-        return replace(self, steps=(first, *higher))
+        steps = (first, *higher)
+        copies = any(step.shadow for step in steps)
+        return replace(self, steps=steps, shadow_gates=self.shadow_gates if copies else ())

@@ -55,6 +55,7 @@ class Rollout:
     created_at: datetime.datetime
     phase_since: datetime.datetime
     reached_percent: float = 0.0
+    reached_shadow: float = 0.0
     full: bool = False  # promoted "all the way": the holds that remain are skipped
     forced: bool = False  # the step that is prepared begins in a freeze, too
     paused_phase: Phase | None = None
@@ -82,6 +83,11 @@ class Rollout:
     def percent(self) -> float:
         """The share of random traffic that the canary is to have now, 0-100."""
         return 0.0 if self.ended or self.plan.asks else self.reached_percent
+
+    @property
+    def shadow(self) -> float:
+        """The share of stable's requests of which the canary is to get a copy now, 0-100."""
+        return 0.0 if self.ended else self.reached_shadow
 
     def to(self, phase: Phase, now: datetime.datetime, reason: str) -> Rollout:
         """The rollout in another phase. Raises IllegalTransition, and nothing has changed."""

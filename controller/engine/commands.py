@@ -55,11 +55,12 @@ def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
     state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
     rollout_id = f"{version}-{now:%Y%m%d-%H%M%S}-{intent.id}"
     begun = begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now, forced)
-    share = f"{plan.steps[0].percent:g} %"
+    first = plan.steps[0]
+    share = f"{first.percent:g} % of the traffic" if first.percent else plan.share(first)
     return (
         replace(state, rollout=begun),
         f"rollout {rollout_id} of {version} started: its nodes are being prepared, then it gets "
-        f"{share} of the traffic. Follow it with `rollout status`",
+        f"{share}. Follow it with `rollout status`",
     )
 
 
