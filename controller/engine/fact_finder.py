@@ -34,7 +34,7 @@ class FactFinder:
         self, rollout: Rollout, observing_since: datetime.datetime | None, now: datetime.datetime
     ) -> Facts:
         """`observing_since`: when this controller began to look."""
-        needed = self._config.canary_nodes_for(rollout.current_step.percent)
+        needed = self._config.canary_nodes_for(rollout.current_step.node_percent)
         return Facts(
             now=now,
             observing_since=observing_since,
