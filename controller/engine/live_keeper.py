@@ -1,15 +1,13 @@
-"""Keeps the live evidence of the rollout under way: it outlives the controller, so that a crash
-gives neither an unlucky canary a second chance nor a good one a second risk."""
+"""Keeps the live evidence of the rollout under way, and what it says."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Final
+from typing import Any, Final
 
 from controller.core.health import NodeHealth
 from controller.core.live.evidence import LiveEvidence
@@ -17,12 +15,10 @@ from controller.core.live.observation import NodeSample, Observation
 from controller.core.rollout import Rollout
 from controller.core.routing import BACKUP_GROUP
 from controller.core.verdict import Verdict
-from controller.engine.ports import AccessLog, ObservedNode, Store
+from controller.engine.ports import ObservedNode
 from controller.engine.records import Served
 
 log = logging.getLogger(__name__)
-SAVE_SECONDS: Final = 10.0
-_COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
 _SLICE: Final = 200  # requests, between which others have their turn
 # Beyond this share too little of stable's traffic is left to tell a worse canary from a day on
 # which everything is worse: requests then add no evidence, for or against.
@@ -34,31 +30,30 @@ PATIENCE_SECONDS: Final = 5.0
 
 
 class LiveKeeper:
-    def __init__(self, store: Store, access_log: AccessLog) -> None:
-        self._store = store
-        self._access_log = access_log
+    def __init__(self) -> None:
         self._rollout_id = ""
         self._evidence: LiveEvidence | None = None
         self._share: float | None = None
         self._verdicts: tuple[Verdict, ...] = ()
-        self._save_at = 0.0  # on the monotonic clock
 
-    async def resume(self, rollout: Rollout | None) -> None:
-        """Go on where the controller before us was, in the evidence and in the access log."""
-        if rollout is None or rollout.ended or not rollout.plan.live_gates:
-            return
-        kept = await asyncio.to_thread(self._store.live_evidence, rollout.id)
-        if kept is None:
-            return
-        position, state = kept
+    def resume(self, rollout: Rollout, state: Mapping[str, Any]) -> bool:
+        """Go on with the evidence that the controller before us had; whether there was any that
+        we understand."""
+        if not rollout.plan.live_gates:
+            return False
         try:
-            evidence = LiveEvidence.from_json(rollout.plan.live_gates, state)
+            evidence = LiveEvidence.from_json(rollout.plan.live_gates, dict(state))
         except (KeyError, TypeError, ValueError) as error:  # of another version of this program
             log.warning("live.evidence_not_understood rollout=%s error=%r", rollout.id, error)
-            return
+            return False
         self._begin(rollout, evidence)
-        if position is not None:
-            self._access_log.resume(position)
+        return True
+
+    def to_json(self, rollout: Rollout) -> dict[str, Any]:
+        """For `resume`."""
+        if self._evidence is None or rollout.id != self._rollout_id:
+            return {}
+        return self._evidence.to_json()
 
     def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
         """One for each live gate of its plan; none before it has had traffic."""
@@ -89,18 +84,6 @@ class LiveKeeper:
             await self._take(self._evidence, observations(rollout, served))
         self._evidence.observe_nodes(_samples(rollout, nodes, health, now))
         self._read()
-        if time.monotonic() > self._save_at:
-            await self.save()
-
-    async def save(self) -> None:
-        """Evidence and how far the log was read, together: nothing counts twice."""
-        if self._evidence is None:
-            return
-        began = time.monotonic()
-        state, position = self._evidence.to_json(), self._access_log.position
-        await asyncio.to_thread(self._store.save_live_evidence, self._rollout_id, position, state)
-        cost = time.monotonic() - began
-        self._save_at = began + max(SAVE_SECONDS, _COST_TO_INTERVAL * cost)
 
     def _begin(self, rollout: Rollout, evidence: LiveEvidence) -> None:
         self._rollout_id, self._evidence, self._share = rollout.id, evidence, None

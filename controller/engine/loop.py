@@ -85,7 +85,7 @@ class Loop:
         self.gates = GateKeeper(self.evaluator, self.observer, jobs)
         self.router = RouterKeeper(ports.router, jobs)
         self.traffic = Traffic(self.router.node_at)
-        self.live = LiveKeeper(store, ports.access_log)
+        self.live = LiveKeeper()
         self.review = Review(store.reviews, self.evaluator, ports.now, self.wake)
         self._people = ReviewKeeper(self.review, self.evaluator, jobs)
         self._facts = FactFinder(
@@ -177,8 +177,7 @@ class Loop:
         """Load the state, find the nodes that run, and start or adopt the router."""
         saved = await self._ledger.load()
         self.observer.digests.update(saved.digests)
-        if saved.rollout is not None:
-            await self.live.resume(saved.rollout)
+        await self._watch.resume()
         await self._inbox.read_again()
         await self.observer.look()
         await self.router.start(self.desired())

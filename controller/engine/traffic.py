@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,18 +27,24 @@ class Traffic:
     _keys: set[str] = field(default_factory=set)
 
     def observe(
-        self, served: Iterable[Served], share: float | None, rollout_id: str | None = None
+        self,
+        served: Iterable[Served],
+        share: float | None,
+        rollout_id: str | None = None,
+        canary: str | None = None,
     ) -> None:
         """What was served since the last look, while `share` percent were asked for by the
-        rollout under way. A canary that is away for a moment, with a share of 0, has not lost
-        what it was counted for."""
+        rollout under way, of version `canary`. A canary that is away for a moment, with a share
+        of 0, has not lost what it was counted for; late answers of a canary before this one are
+        nobody's."""
         is_away = not share and rollout_id is not None
         if rollout_id != self.rollout_id or (share != self.share and not is_away):
             self.begin_anew()  # what was logged until now belongs to the share before
             self.share, self.rollout_id = share, rollout_id
             return
         for request in served:
-            self.take(request)
+            if request.pool != "canary" or request.group in {"", canary}:
+                self.take(request)
 
     def canary_requests(self, share: float, opted_in: bool = False) -> int:
         """Random ones, or those that a rule decided, since `share` percent are asked for."""
@@ -86,3 +92,28 @@ class Traffic:
             if few
             else None,
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """For `resume`."""
+        return {
+            "share": self.share,
+            "requests": self.requests,
+            "by_rule": self.by_rule,
+            "failed": self.failed,
+            "rescued": self.rescued,
+            "attempts_failed": self.attempts_failed,
+            "keys": sorted(self._keys),
+        }
+
+    def resume(self, rollout_id: str, state: Mapping[str, Any] | None) -> bool:
+        """Go on with the counts that the controller before us had for this rollout; whether
+        there were any."""
+        if state is None:
+            return False
+        self.rollout_id, self.share = rollout_id, state["share"]
+        self.requests = collections.Counter(state["requests"])
+        self.by_rule = collections.Counter(state["by_rule"])
+        self.failed, self.rescued = state["failed"], state["rescued"]
+        self.attempts_failed = collections.Counter(state["attempts_failed"])
+        self._keys = set(state["keys"])
+        return True

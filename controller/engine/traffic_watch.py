@@ -1,8 +1,13 @@
-"""Looks at what the router served: counts it, and hands it to the live gates as evidence."""
+"""Looks at what the router served: counts it, and hands it to the live gates as evidence.
+
+Both outlive the controller, together with how far the access log was read. So nothing counts
+twice, and a crash gives neither an unlucky canary a second chance nor a good one a second risk."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Final
 
 from controller.core.rollout import Rollout
 from controller.core.routing import Routing
@@ -11,6 +16,10 @@ from controller.engine.live_keeper import LiveKeeper
 from controller.engine.observer import Observer
 from controller.engine.ports import Ports
 from controller.engine.traffic import Traffic
+
+SAVE_SECONDS: Final = 10.0
+_COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
+_COUNTS: Final = "traffic"  # their key beside those of the evidence
 
 
 class TrafficWatch:
@@ -28,6 +37,23 @@ class TrafficWatch:
         self._live = live
         self._observer = observer
         self._reading = asyncio.Lock()  # the access log
+        self._save_at = 0.0  # on the monotonic clock
+
+    async def resume(self) -> None:
+        """Go on where the controller before us was, in counts, evidence and access log."""
+        rollout = _under_way(self._ledger.rollout)
+        if rollout is None:
+            return
+        kept = await asyncio.to_thread(self._ports.store.live_evidence, rollout.id)
+        if kept is None:
+            return
+        position, state = kept
+        understood = [
+            self._traffic.resume(rollout.id, state.get(_COUNTS)),
+            self._live.resume(rollout, state),
+        ]
+        if position is not None and any(understood):
+            self._ports.access_log.resume(position)
 
     async def look(self) -> None:
         """Count what was served since the last look. One look after the other: two at once
@@ -36,15 +62,32 @@ class TrafficWatch:
             share = _share(self._ports.router.state().routing, self._ledger.rollout)
             served = await asyncio.to_thread(self._ports.access_log.read)
             newest = self._ledger.rollout
-            under_way = newest.id if newest is not None and not newest.ended else None
-            self._traffic.observe(served, share, under_way)
+            rollout = _under_way(newest)
+            canary = rollout.version if rollout is not None else None
+            self._traffic.observe(served, share, rollout.id if rollout else None, canary)
             nodes, health = tuple(self._observer.nodes.values()), self._observer.health
             now = self._ports.now().timestamp()
             await self._live.observe(newest, served, share, nodes, health, now)
+            if time.monotonic() > self._save_at:
+                await self._save(rollout)
 
     async def close(self) -> None:
         async with self._reading:
-            await self._live.save()
+            await self._save(_under_way(self._ledger.rollout))
+
+    async def _save(self, rollout: Rollout | None) -> None:
+        if rollout is None or rollout.id != self._traffic.rollout_id:
+            return
+        began = time.monotonic()
+        state = self._live.to_json(rollout) | {_COUNTS: self._traffic.to_json()}
+        position = self._ports.access_log.position
+        await asyncio.to_thread(self._ports.store.save_live_evidence, rollout.id, position, state)
+        cost = time.monotonic() - began
+        self._save_at = began + max(SAVE_SECONDS, _COST_TO_INTERVAL * cost)
+
+
+def _under_way(newest: Rollout | None) -> Rollout | None:
+    return newest if newest is not None and not newest.ended else None
 
 
 def _share(routing: Routing | None, newest: Rollout | None) -> float | None:

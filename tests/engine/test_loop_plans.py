@@ -113,6 +113,24 @@ async def test_requests_count_although_the_canary_was_away_for_a_moment(driver: 
     await driver.until(lambda loop: loop.rollout.step == 1)
 
 
+async def test_a_steps_requests_go_on_counting_after_the_controllers_restart(
+    driver: Driver,
+) -> None:
+    plan = asked_for(replace(PLAN.steps[0], min_requests=3), promote="auto")
+    canary = Served("canary", "percent", "key", 200, (("127.0.0.1:9009", 200),))
+    await driver.command("start", version="v2", plan=plan)
+    await driver.until(lambda loop: bool(loop.rollout and loop.rollout.verdicts))
+    await driver.loop.observe_traffic()
+    driver.world.served = [canary] * 2
+    await driver.loop.observe_traffic()
+    await driver.crash_and_restart()
+    await driver.loop.observe_traffic()
+    assert "2 of 3 requests" in driver.loop.next_action(driver.loop.rollout)
+    driver.world.served = [canary]
+    await driver.loop.observe_traffic()
+    await driver.until(lambda loop: loop.rollout.step == 1)
+
+
 async def test_the_access_log_is_read_by_one_at_a_time(driver: Driver) -> None:
     log = driver.loop._ports.access_log = SlowLog(driver.world)
     await asyncio.gather(*(driver.loop.observe_traffic() for _ in range(3)))
