@@ -13,6 +13,7 @@ from typing import Any, Final
 from controller.core.gate import ErrorRateGate
 from controller.core.live.gate import OF_NODES, LiveGate
 from controller.core.plan import Plan, Step
+from controller.core.review.gate import PreferenceGate
 from controller.core.rollout import ENDED
 from controller.evaluation_table import table
 
@@ -175,6 +176,7 @@ def plan(value: Plan) -> str:
                  f"undecided: {value.on_inconclusive}")  # fmt: skip
     lines += [_gate(gate, value) for gate in value.gates]
     lines += [_live_gate(gate, value) for gate in value.live_gates]
+    lines += [_preference_gate(gate, value) for gate in value.preference_gates]
     for freeze in value.freeze:
         lines.append(
             f"nothing goes forward for {_duration(freeze.seconds)} from each `{freeze.cron}` "
@@ -204,9 +206,24 @@ def _duration(seconds: float) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
-def _live_gate(gate: LiveGate, plan: Plan) -> str:
+def _preference_gate(gate: PreferenceGate, plan: Plan) -> str:
+    alpha = gate.min_agreement
+    agreement = f", who agree (alpha at least {alpha:g})" if alpha is not None else ""
+    return (
+        f"gate {gate.name}: people who hear the recordings and do not know whose text is whose "
+        f"prefer the new version in surely more than {100 * gate.bound:g} % of a random sample of "
+        f"those that differ; at least {gate.min_votes:,} votes of {gate.min_raters} people"
+        f"{agreement} {_consequences(gate, plan)}"
+    )
+
+
+def _consequences(gate: LiveGate | PreferenceGate, plan: Plan) -> str:
     undecided = gate.on_inconclusive or plan.on_inconclusive
-    consequences = f"(failed: {gate.on_fail or plan.on_fail}; undecided: {undecided})"
+    return f"(failed: {gate.on_fail or plan.on_fail}; undecided: {undecided})"
+
+
+def _live_gate(gate: LiveGate, plan: Plan) -> str:
+    consequences = _consequences(gate, plan)
     if gate.kind in OF_NODES:
         return f"gate {gate.name}: live, of the canary's nodes {consequences}"
     return (

@@ -2,6 +2,7 @@ from controller import views
 from controller.api.evaluation_report import report
 from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
+from controller.core.review.gate import PreferenceGate
 from controller.core.scoring import Score, UtteranceScore
 
 NODE = {
@@ -64,6 +65,17 @@ def test_a_plan_that_requires_consent_says_what_its_percentages_are_for() -> Non
     first, consent = views.plan(Plan("mine", steps, consent="required")).splitlines()[:2]
     assert "mine: nodes for 5 % for at least 1m and 200 requests of who opted in, then" in first
     assert consent.startswith("consent required: only who opts in on the router's page /canary")
+
+
+def test_a_plan_with_a_preference_gate_says_whom_it_asks() -> None:
+    gates = (PreferenceGate(min_agreement=0.4, on_inconclusive="continue"),)
+    plan = Plan("mine", (Step(100),), preference_gates=gates, eval_sets=("calls",))
+    line = next(line for line in views.plan(plan).splitlines() if "gate preference" in line)
+    assert "prefer the new version in surely more than 40 % of a random sample" in line
+    assert line.endswith(
+        "at least 50 votes of 2 people, who agree (alpha at least 0.4) (failed: rollback; "
+        "undecided: continue)"
+    )
 
 
 def test_without_a_rollout_the_status_says_how_to_begin_one() -> None:

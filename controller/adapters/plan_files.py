@@ -13,8 +13,18 @@ from controller.core.errors import InvalidConfig, NotFound
 from controller.core.gate import Action, ErrorRateGate, Form, Measure
 from controller.core.live.gate import OF_NODES, Kind, LiveGate
 from controller.core.names import check_name
-from controller.core.plan import Consent, Freeze, OnFail, OnInconclusive, Plan, Promote, Step
+from controller.core.plan import (
+    Consent,
+    Freeze,
+    Gate,
+    OnFail,
+    OnInconclusive,
+    Plan,
+    Promote,
+    Step,
+)
 from controller.core.preflight import LoadCheck
+from controller.core.review.gate import PreferenceGate
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
@@ -98,19 +108,39 @@ def _freeze(section: Section) -> Freeze:
         return Freeze(cron, seconds, timezone)
 
 
-def _gates(root: Section) -> dict[str, tuple[ErrorRateGate | LiveGate, ...]]:
-    """Those on eval sets and those on live traffic stand in one list."""
+def _gates(root: Section) -> dict[str, tuple[Gate, ...]]:
+    """Those on eval sets, on live traffic and on people's votes stand in one list."""
     found = [_gate(item.mapping()) for item in root.items("gates")]
     return {
         "gates": tuple(gate for gate in found if isinstance(gate, ErrorRateGate)),
         "live_gates": tuple(gate for gate in found if isinstance(gate, LiveGate)),
+        "preference_gates": tuple(gate for gate in found if isinstance(gate, PreferenceGate)),
     }
 
 
-def _gate(section: Section) -> ErrorRateGate | LiveGate:
-    kinds = ("error-rate", *(kind.value for kind in Kind))
-    kind = section.choice("kind", kinds)
-    return _error_rate(section) if kind == "error-rate" else _live(section, Kind(kind))
+def _gate(section: Section) -> Gate:
+    kinds = ("error-rate", "preference", *(kind.value for kind in Kind))
+    match section.choice("kind", kinds):
+        case "error-rate":
+            return _error_rate(section)
+        case "preference":
+            return _preference(section)
+        case kind:
+            return _live(section, Kind(kind))
+
+
+def _preference(section: Section) -> PreferenceGate:
+    gate: dict[str, Any] = {
+        "name": section.get("name", lambda node: node.name("gate"), "preference"),
+        "margin_points": section.number("margin_points", 10.0),
+        "min_votes": section.integer("min_votes", 50, minimum=1),
+        "min_raters": section.integer("min_raters", 2, minimum=1),
+        "min_agreement": section.number("min_agreement", None),
+        "on_fail": section.choice("on_fail", get_args(Action), None),
+        "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
+    }
+    with _located(section):
+        return PreferenceGate(**gate)
 
 
 def _live(section: Section, kind: Kind) -> LiveGate:

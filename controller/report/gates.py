@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from controller.core.gate import ErrorRateGate
 from controller.core.live.gate import OF_NODES, LiveGate
-from controller.core.plan import Plan
+from controller.core.plan import Gate, Plan
+from controller.core.review.gate import PreferenceGate
 from controller.report.words import plain
 
 SIGNS: Final = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
@@ -23,7 +24,6 @@ _SHOWN: Final = {
 }  # fmt: skip
 
 
-Gate = ErrorRateGate | LiveGate
 _LIVE: Final = {
     "success": "failed requests",
     "empty": "empty answers",
@@ -100,6 +100,8 @@ def _kind(verdict: Mapping[str, Any], gate: Gate | None) -> str:
     """`CER, written`, or what a live gate looks at."""
     if isinstance(gate, LiveGate):
         return _LIVE.get(gate.kind, gate.kind)
+    if isinstance(gate, PreferenceGate):
+        return "preferred by people"
     measure = verdict.get("measure") or getattr(gate, "measure", "")
     form = verdict.get("form") or getattr(gate, "form", "")
     return plain(", ".join(part for part in (str(measure).upper(), str(form)) if part))
@@ -107,8 +109,7 @@ def _kind(verdict: Mapping[str, Any], gate: Gate | None) -> str:
 
 def _gate(name: str, plan: Plan) -> Gate | None:
     """The plan's gate that a verdict is of, or None; its name stands before the part."""
-    gates: list[Gate] = [*plan.gates, *plan.live_gates]
-    named = [gate for gate in gates if f"{name} ".startswith(f"{gate.name} ")]
+    named = [gate for gate in plan.every_gate if f"{name} ".startswith(f"{gate.name} ")]
     return max(named, key=lambda gate: len(gate.name), default=None)
 
 
@@ -119,6 +120,8 @@ def _samples(verdict: Mapping[str, Any], gate: Gate | None) -> str:
         return "?"
     if len(counts) == 1:
         return f"{counts[0]:,}"
+    if isinstance(gate, PreferenceGate):
+        return f"{counts[0]:,} pairs, people: {counts[1]:,}"
     if isinstance(gate, LiveGate) and gate.kind in OF_NODES:
         return f"{counts[0]:,} looks, nodes: {counts[1]:,}"
     return f"{counts[0]:,} of {counts[1]:,} users"
@@ -137,7 +140,10 @@ def _change(verdict: Mapping[str, Any]) -> str:
 
 
 def _picture(verdict: Mapping[str, Any], gate: Gate | None) -> Picture | None:
-    """In points, or in percent of stable's rate where the gate's bound is one."""
+    """In points, or in percent of stable's rate where the gate's bound is one. None of people's
+    votes: what lies on the right is worse in all the others, and better there."""
+    if isinstance(gate, PreferenceGate):
+        return None
     relative = bool(getattr(gate, "is_relative", False))
     interval = verdict.get("relative_interval" if relative else "interval")
     difference, stable = verdict.get("difference"), verdict.get("stable")
@@ -155,7 +161,7 @@ def _bound(gate: Gate | None) -> float | None:
     """What passes, as a ratio; None where the gate has no such bound."""
     if isinstance(gate, LiveGate):
         return gate.margin_points / 100
-    return gate.bound if gate is not None else None
+    return gate.bound if isinstance(gate, ErrorRateGate) else None
 
 
 def _placed(low: float, high: float, estimate: float, bound: float | None, label: str) -> Picture:

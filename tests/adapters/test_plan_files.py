@@ -7,6 +7,7 @@ from controller.core.errors import InvalidConfig, InvalidName, NotFound
 from controller.core.gate import ErrorRateGate
 from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Freeze, Plan, Step
+from controller.core.review.gate import PreferenceGate
 from controller.core.verdict import check_size
 
 ROLLOUTS = Path(__file__).parents[2] / "rollouts"
@@ -92,6 +93,40 @@ def test_a_step_may_ask_for_requests_a_pause_and_a_deadline(tmp_path: Path) -> N
     step = "{percent: 5, hold: 1m, min_requests: 200, pause: true, deadline: 1h}"
     plan = read(tmp_path, f"steps: [{step}, {{percent: 100}}]\n")
     assert plan.steps[0] == Step(5, 60, 200, True, 3600)
+
+
+def test_a_preference_gate_asks_people(tmp_path: Path) -> None:
+    plan = read(
+        tmp_path,
+        STEPS + "eval_sets: [a]\ngates:\n"
+        "- {kind: preference}\n"
+        "- {kind: preference, name: strict, margin_points: 5, min_votes: 200, min_raters: 3, "
+        "min_agreement: 0.3, on_fail: hold, on_inconclusive: continue}\n",
+    )
+    assert plan.preference_gates == (
+        PreferenceGate("preference", 10.0, 50, 2),
+        PreferenceGate("strict", 5.0, 200, 3, 0.3, "hold", "continue"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("{kind: preference, margin_points: 50}", "mine.yaml:4: gates.0.margin_points: 50 is not"),
+        ("{kind: preference, min_raters: 0}", "gates.0.min_raters: "),
+        ("{kind: preference, min_raters: 1, min_agreement: 0.5}", "gates.0.min_agreement: "),
+        ("{kind: preference, min_keys: 3}", "gates.0.min_keys: unknown key"),
+    ],
+)
+def test_a_preference_gate_that_makes_no_sense_is_refused(
+    tmp_path: Path, gate: str, said: str
+) -> None:
+    assert said in refusal(tmp_path, STEPS + f"eval_sets: [a]\ngates:\n- {gate}\n")
+
+
+def test_people_need_recordings_to_compare(tmp_path: Path) -> None:
+    said = refusal(tmp_path, STEPS + "gates: [{kind: preference}]\n")
+    assert "eval_sets: gate preference needs at least one" in said
 
 
 def test_a_plan_may_require_consent(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from controller.core.review.gate import PreferenceGate
 from controller.core.verdict import Outcome
 from controller.engine.audit import verdict_data
 from controller.report.gates import gate_line
@@ -52,6 +55,14 @@ def test_a_live_gate_of_nodes_has_words_and_no_picture() -> None:
     line = gate_line(verdict_data(LIVE[1]), PLAN)
     assert (line.kind, line.picture) == ("degraded nodes", None)
     assert line.samples == "500 looks, nodes: 2"
+
+
+def test_a_preference_is_of_pairs_and_people_and_has_no_picture() -> None:
+    plan = replace(PLAN, preference_gates=(PreferenceGate(),), eval_sets=("digits",))
+    said = replace(LIVE[0], gate="preference", samples=70, keys=3)
+    line = gate_line(verdict_data(said), plan)
+    assert (line.kind, line.samples) == ("preferred by people", "70 pairs, people: 3")
+    assert line.picture is None
 
 
 def test_numbers_that_the_page_does_not_know_are_listed() -> None:
