@@ -57,8 +57,11 @@ def _is_settled(wanted: Desired, router: RouterState) -> bool:
 
 def percent(routing: Routing | None) -> dict[str, float]:
     """The share of random traffic that is asked for, by pool."""
-    canary = routing.canary_percent if routing is not None else 0.0
-    return {"stable": 100.0 - canary, "canary": canary}
+    if routing is None:
+        return {"stable": 100.0, "canary": 0.0}
+    canary, baseline = routing.canary_percent, routing.baseline_percent
+    shares = {"stable": round(100.0 - canary - baseline, 1), "canary": canary}
+    return shares | ({"baseline": baseline} if baseline else {})
 
 
 def _pool(loop: Loop, wanted: Desired, pool: Pool) -> dict[str, Any]:

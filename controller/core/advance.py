@@ -27,12 +27,12 @@ class Facts:
     `observing_since` is when this controller began: time in which nobody looked is not held
     against a node.
     `canary_ready` counts nodes that are healthy with the right digest; `canary_needed` is what the
-    current step takes; `canary_requests` are the random ones that it had in this step, or, where
-    the plan requires consent, those of who opted in. Until `frozen_until`, no version gets more
-    traffic; `thawed_at` is when the last freeze ended, where that is less than the plan's
-    `start_deadline` ago. `canary_problem` says why the canary will not become ready (crash loop,
-    wrong digest). `preflight_passed`: nothing is left to be shown before the first step;
-    `preflight_problem` says what speaks against it, `preflight_waits` why it has not ended;
+    current step takes; likewise of the baseline. `canary_requests` are the random ones that it had
+    in this step, or, where the plan requires consent, those of who opted in. Until `frozen_until`,
+    no version gets more traffic; `thawed_at` is when the last freeze ended, where that is less than
+    the plan's `start_deadline` ago. `canary_problem` says why the canary will not become ready
+    (crash loop, wrong digest). `preflight_passed`: nothing is left to be shown before the first
+    step; `preflight_problem` says what speaks against it, `preflight_waits` why it has not ended;
     `preflight_seconds`, what its measuring has taken, is not held against a start deadline.
     `verdicts` is None until both versions' transcripts are scored; `evaluation_problem` says why
     they cannot be. `live_verdicts` are what live traffic and people say now."""
@@ -40,6 +40,8 @@ class Facts:
     now: datetime.datetime
     canary_ready: int
     canary_needed: int
+    baseline_ready: int = 0
+    baseline_needed: int = 0
     observing_since: datetime.datetime | None = None
     canary_problem: str | None = None
     canary_requests: int = 0
@@ -68,6 +70,8 @@ def advance(rollout: Rollout, facts: Facts) -> Rollout:
 def _advanced(rollout: Rollout, facts: Facts) -> Rollout:
     if problem := _fatal(rollout, facts):
         return rollout.to(Phase.ROLLED_BACK, facts.now, problem)
+    if _is_late(rollout, facts):
+        return _not_ready(rollout, facts)
     match rollout.phase:
         case Phase.PREPARING:
             return _prepared(rollout, facts)
@@ -82,22 +86,38 @@ def _fatal(rollout: Rollout, facts: Facts) -> str | None:
         return f"{rollout.version} cannot serve: {facts.canary_problem}"
     if rollout.phase is Phase.PREPARING and facts.preflight_problem is not None:
         return f"{rollout.version} failed its preflight: {facts.preflight_problem}"
-    thawed_at = None if rollout.forced else facts.thawed_at
-    times = (rollout.phase_since, facts.observing_since, thawed_at)
-    since = max(time for time in times if time is not None)
-    waited = (facts.now - since).total_seconds() - facts.preflight_seconds
-    deadline = rollout.plan.start_deadline_seconds
-    starting = rollout.phase is Phase.PREPARING and not _frozen(rollout, facts)
-    if starting and waited > deadline:
-        return (
-            f"{rollout.version} was not ready after {deadline:g} s "
-            f"({facts.canary_ready} of {facts.canary_needed} nodes"
-            f"{_unended_preflight(facts)})"
-        )
     verdicts = (*(facts.verdicts or ()), *facts.live_verdicts)
     if failed := failed_with(rollout.plan, verdicts, "rollback"):
         return f"gate {failed.gate} failed: {failed.reason}"
     return None
+
+
+def _is_late(rollout: Rollout, facts: Facts) -> bool:
+    """Whether the nodes of a step, or its preflight, have taken longer than they may."""
+    if rollout.phase is not Phase.PREPARING or _frozen(rollout, facts):
+        return False
+    thawed_at = None if rollout.forced else facts.thawed_at
+    times = (rollout.phase_since, facts.observing_since, thawed_at)
+    since = max(time for time in times if time is not None)
+    waited = (facts.now - since).total_seconds() - facts.preflight_seconds
+    return waited > rollout.plan.start_deadline_seconds
+
+
+def _not_ready(rollout: Rollout, facts: Facts) -> Rollout:
+    """A baseline that does not come up is no fault of the new version: that is not marked bad."""
+    late = f"after {rollout.plan.start_deadline_seconds:g} s"
+    if facts.canary_ready >= facts.canary_needed and facts.baseline_ready < facts.baseline_needed:
+        why = (
+            f"the baseline was not ready {late} ({facts.baseline_ready} of "
+            f"{facts.baseline_needed} fresh nodes of {rollout.from_version}): there is nothing to "
+            f"compare {rollout.version} with, which is no fault of its own"
+        )
+        return rollout.to(Phase.ABORTED, facts.now, why)
+    why = (
+        f"{rollout.version} was not ready {late} ({facts.canary_ready} of {facts.canary_needed} "
+        f"nodes{_unended_preflight(facts)})"
+    )
+    return rollout.to(Phase.ROLLED_BACK, facts.now, why)
 
 
 def _unended_preflight(facts: Facts) -> str:
@@ -131,10 +151,13 @@ def _outcomes(verdicts: Sequence[Verdict]) -> list[tuple[str, Outcome]]:
 def _prepared(rollout: Rollout, facts: Facts) -> Rollout:
     if facts.canary_ready < facts.canary_needed or not facts.preflight_passed:
         return rollout
-    if _frozen(rollout, facts):
+    if facts.baseline_ready < facts.baseline_needed or _frozen(rollout, facts):
         return rollout
     step = rollout.current_step
-    reason = f"{facts.canary_ready} canary nodes are ready: {rollout.plan.share(step)}"
+    ready = f"{facts.canary_ready} canary nodes"
+    if facts.baseline_needed:
+        ready += f" and {facts.baseline_ready} of the baseline"
+    reason = f"{ready} are ready: {rollout.plan.share(step)}"
     begun = rollout.to(Phase.HOLDING, facts.now, reason)
     return replace(
         begun,
@@ -198,6 +221,8 @@ def _waits_for(rollout: Rollout, facts: Facts) -> str | None:
     step = rollout.current_step
     if facts.canary_ready < facts.canary_needed:  # a canary that is not there proves nothing
         return f"{facts.canary_ready} of {facts.canary_needed} canary nodes are ready"
+    if facts.baseline_ready < facts.baseline_needed:
+        return f"{facts.baseline_ready} of {facts.baseline_needed} baseline nodes are ready"
     frozen = _frozen(rollout, facts)
     if rollout.full:
         return frozen
@@ -288,7 +313,8 @@ def next_action(rollout: Rollout, facts: Facts | None = None) -> str:
         case Phase.PREPARING if facts is not None and (frozen := _frozen(rollout, facts)):
             return f"{share} to {rollout.version} later: {frozen}"
         case Phase.PREPARING:
-            return f"{share} to {rollout.version} as soon as its nodes are ready"
+            others = " and those of the baseline" if facts and facts.baseline_needed else ""
+            return f"{share} to {rollout.version} as soon as its nodes{others} are ready"
         case Phase.HOLDING if rollout.plan.gates and not rollout.evaluated:
             return "the gates are being measured"
         case Phase.HOLDING if facts is not None and (waits := _waits_for(rollout, facts)):

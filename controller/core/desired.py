@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.routing import (
     BACKUP_GROUP,
+    BASELINE_GROUP,
     CookieRule,
     Endpoint,
     Group,
@@ -27,7 +29,11 @@ class Pool(StrEnum):
     STABLE = "stable"
     CANARY = "canary"
     BACKUP = "backup"
+    BASELINE = "baseline"
     RETIRED = "retired"
+
+
+GROUPS: Final = {Pool.BACKUP: BACKUP_GROUP, Pool.BASELINE: BASELINE_GROUP}  # else: the version's
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,27 @@ def is_backup(name: str) -> bool:
     return name.startswith("backup-")
 
 
+def is_baseline(name: str) -> bool:
+    """Whether a node's name says that it belongs to a baseline."""
+    return name.startswith("baseline-")
+
+
+def is_apart(name: str) -> bool:
+    """Whether a node's name says that it is in a group apart from that of its version."""
+    return is_backup(name) or is_baseline(name)
+
+
+def baseline_nodes(config: FleetConfig, rollout: Rollout, percent: float) -> list[WantedNode]:
+    """The nodes of the old version that stand beside a canary with `percent`. They are named
+    after the rollout: what another has left behind, and still drains, is not fresh."""
+    version, number = rollout.from_version, rollout.id.rpartition("-")[2]
+    count = config.baseline_nodes_for(rollout.plan.baseline_percent(percent))
+    return [
+        WantedNode(f"baseline-{version}-{number}-{n}", version, Pool.BASELINE)
+        for n in range(1, count + 1)
+    ]
+
+
 def desired(
     config: FleetConfig,
     fleet: Fleet,
@@ -115,7 +142,7 @@ def _main_version(
 
 def _ready(views: Mapping[str, NodeView], version: str) -> int:
     return sum(
-        view.ready and view.version == version and not is_backup(view.name)
+        view.ready and view.version == version and not is_apart(view.name)
         for view in views.values()
     )
 
@@ -136,6 +163,9 @@ def _wanted(
         reached = max(active.reached_percent, active.reached_shadow)
         share = max(reached, active.current_step.node_percent)
         wanted += _of(active.version, config.canary_nodes_for(share), Pool.CANARY)
+        shares = active.reached_percent, active.current_step.percent
+        most = max(shares, key=active.plan.baseline_percent)
+        wanted += baseline_nodes(config, active, most)
     if fleet.retired is not None:
         wanted += _of(fleet.retired, count, Pool.RETIRED)
     wanted += _backup(config, fleet, views)
@@ -164,12 +194,12 @@ def _backup(config: FleetConfig, fleet: Fleet, views: Mapping[str, NodeView]) ->
 
 
 def _membership(nodes: Iterable[WantedNode], views: Mapping[str, NodeView]) -> Membership:
-    """The ready nodes by group: a version's own, and the backup."""
+    """The ready nodes by group: a version's own, the backup and the baseline."""
     groups: dict[str, list[Endpoint]] = {}
     for node in nodes:
         view = views.get(node.name)
         if node.routed and view is not None and view.ready and view.address is not None:
-            name = BACKUP_GROUP if node.pool is Pool.BACKUP else node.version
+            name = GROUPS.get(node.pool, node.version)
             groups.setdefault(name, []).append(Endpoint(node.name, view.address))
     return Membership(
         tuple(Group(name, tuple(sorted(group))) for name, group in sorted(groups.items()))
@@ -192,6 +222,7 @@ def _routing(
     cookie = cookie_name(config, active.version)
     opted = (CookieRule(cookie, "1", "canary"), CookieRule(cookie, "0", "stable"))
     trial = Trial(cookie, consent_required=active.plan.asks)
+    baseline = BASELINE_GROUP if active.baseline_percent and BASELINE_GROUP in present else None
     return replace(
         plain,
         canary=active.version,
@@ -199,6 +230,8 @@ def _routing(
         salt=active.id,
         rules=opted + config.rules,
         trial=trial,
+        baseline=baseline,
+        baseline_percent=active.baseline_percent if baseline else 0.0,
     )
 
 
@@ -238,4 +271,6 @@ def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None
         wanted = replace(wanted, shadow=None, shadow_percent=0.0)
     if wanted.canary is not None and wanted.canary not in known:
         return Routing(stable, sticky=wanted.sticky, known_healthy=wanted.known_healthy)
+    if wanted.baseline not in known:
+        wanted = replace(wanted, baseline=None, baseline_percent=0.0)
     return replace(wanted, stable=stable)

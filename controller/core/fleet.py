@@ -40,20 +40,27 @@ class FleetConfig:
         """How many canary nodes a share needs: as many of the stable's as it takes over."""
         return max(self.canary_nodes, math.ceil(percent / 100 * self.stable_nodes))
 
-    def check_capacity(self, rollback_window_seconds: float, retired_nodes: int = 0) -> None:
+    def baseline_nodes_for(self, percent: float) -> int:
+        """How many nodes a baseline with this share needs: as many as a canary with it."""
+        return self.canary_nodes_for(percent) if percent else 0
+
+    def check_capacity(
+        self, rollback_window_seconds: float, retired_nodes: int = 0, baseline_nodes: int = 0
+    ) -> None:
         """Raise Refused where a rollout would need more devices than there are."""
         if not self.devices or self.share_devices:
             return
         canary = self.canary_nodes_for(100)
-        needed = self.stable_nodes + canary + self.backup_nodes + retired_nodes
+        needed = self.stable_nodes + canary + self.backup_nodes + retired_nodes + baseline_nodes
         if rollback_window_seconds:  # the retired nodes stay while the backup is renewed
             needed += 1
         if needed > len(self.devices):
+            baseline = f"{baseline_nodes} baseline, " if baseline_nodes else ""
             raise Refused(
                 f"a rollout needs {needed} devices ({self.stable_nodes} stable, {canary} canary, "
-                f"{self.backup_nodes} backup, one to renew it, {retired_nodes} still warm) and "
-                f"fleet.yaml lists {len(self.devices)}; nothing was started. Add devices, or set "
-                f"`gpu: shared`, or `rollback_window: 0` in the plan"
+                f"{baseline}{self.backup_nodes} backup, one to renew it, {retired_nodes} still "
+                f"warm) and fleet.yaml lists {len(self.devices)}; nothing was started. Add "
+                f"devices, or set `gpu: shared`, or `rollback_window: 0` in the plan"
             )
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from controller.core.errors import InvalidConfig
 from controller.core.gate import ErrorRateGate
-from controller.core.live.gate import LiveGate
+from controller.core.live.gate import MOST_SHARE_PERCENT, LiveGate
 from controller.core.names import check_name, refuse_duplicates
 from controller.core.preflight import LoadCheck
 from controller.core.review.gate import PreferenceGate
@@ -94,7 +94,8 @@ class Plan:
     `on_fail` and `on_inconclusive` say what a gate's verdict leads to. `start_deadline_seconds`
     is how long a step's nodes may take to become ready; `rollback_window_seconds` how long the
     replaced version stays warm. Where `consent` is required nobody is chosen at random: the
-    steps' percentages then say only how many nodes the canary has."""
+    steps' percentages then say only how many nodes the canary has. With `baseline`, live gates
+    compare the canary with fresh nodes of the old version instead of with stable."""
 
     name: str
     steps: tuple[Step, ...]
@@ -111,6 +112,7 @@ class Plan:
     freeze: tuple[Freeze, ...] = ()
     consent: Consent = "none"
     load_check: LoadCheck | None = None  # before the first step
+    baseline: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name, "plan")
@@ -119,6 +121,7 @@ class Plan:
         refuse_duplicates("eval_sets", self.eval_sets)
         self._check_steps()
         self._check_gates()
+        self._check_baseline()
         if not 0 < self.start_deadline_seconds < math.inf:
             raise InvalidConfig("start_deadline: must be longer than nothing")
         if not 0 <= self.rollback_window_seconds <= _YEAR_SECONDS:
@@ -158,6 +161,32 @@ class Plan:
                         f"gates.{index}.eval_sets: {name!r} is not one of the plan's eval_sets "
                         f"({', '.join(self.eval_sets)})"
                     )
+
+    def _check_baseline(self) -> None:
+        if not self.baseline:
+            return
+        if not any(gate.compares for gate in self.live_gates):
+            raise InvalidConfig(
+                "baseline: no gate would compare with it; add one of kind success, empty, latency "
+                "or real-time-factor, or leave it out"
+            )
+        if self.asks:
+            raise InvalidConfig(
+                "baseline: where consent is required nobody is chosen at random, so there is "
+                "nothing to compare"
+            )
+        if not any(self.baseline_percent(step.percent) for step in self.steps):
+            raise InvalidConfig(
+                f"baseline: no step has a share of at most {MOST_SHARE_PERCENT:g} %; beyond it too "
+                f"little is left to compare with"
+            )
+
+    def baseline_percent(self, percent: float) -> float:
+        """The baseline's share beside a canary with `percent`: the same, as far as there is as
+        much left; none where it would be too little to compare with."""
+        if not self.baseline or percent > MOST_SHARE_PERCENT:
+            return 0.0
+        return min(percent, round(100 - percent, 1))
 
     @property
     def every_gate(self) -> tuple[Gate, ...]:

@@ -24,7 +24,7 @@ class Phase(StrEnum):
     PAUSED = "paused"  # by a person; traffic stays as it is
     PROMOTED = "promoted"  # the version is stable
     ROLLED_BACK = "rolled_back"  # all traffic is on the old version again
-    ABORTED = "aborted"  # likewise, because a person said so
+    ABORTED = "aborted"  # likewise, but the version is not to blame: a person said so, mostly
 
 
 ENDED: Final = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK, Phase.ABORTED})
@@ -88,6 +88,11 @@ class Rollout:
     def shadow(self) -> float:
         """The share of stable's requests of which the canary is to get a copy now, 0-100."""
         return 0.0 if self.ended else self.reached_shadow
+
+    @property
+    def baseline_percent(self) -> float:
+        """The share that the baseline is to have now, 0-50."""
+        return self.plan.baseline_percent(self.percent)
 
     def to(self, phase: Phase, now: datetime.datetime, reason: str) -> Rollout:
         """The rollout in another phase. Raises IllegalTransition, and nothing has changed."""

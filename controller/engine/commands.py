@@ -52,7 +52,10 @@ def _start(intent: Intent, state: State, now: datetime.datetime) -> tuple[State,
     _refuse_while_frozen(plan, intent, now)
     warm = state.fleet.retired not in {None, version}
     retired_nodes = state.config.stable_nodes if warm else 0
-    state.config.check_capacity(plan.rollback_window_seconds, retired_nodes)
+    baseline_nodes = max(
+        state.config.baseline_nodes_for(plan.baseline_percent(step.percent)) for step in plan.steps
+    )
+    state.config.check_capacity(plan.rollback_window_seconds, retired_nodes, baseline_nodes)
     rollout_id = f"{version}-{now:%Y%m%d-%H%M%S}-{intent.id}"
     begun = begin(rollout_id, version, state.fleet.stable, plan, intent.actor, now, forced)
     first = plan.steps[0]

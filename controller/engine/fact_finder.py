@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controller.core.advance import Facts
 from controller.core.cron import frozen_until
+from controller.core.desired import baseline_nodes
 from controller.core.fleet import FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.verdict import Verdict
@@ -34,12 +35,15 @@ class FactFinder:
         self, rollout: Rollout, observing_since: datetime.datetime | None, now: datetime.datetime
     ) -> Facts:
         """`observing_since`: when this controller began to look."""
-        needed = self._config.canary_nodes_for(rollout.current_step.node_percent)
+        step = rollout.current_step
+        baseline = baseline_nodes(self._config, rollout, step.percent)
         return Facts(
             now=now,
             observing_since=observing_since,
             canary_ready=len(self._observer.addresses(rollout.version)),
-            canary_needed=needed,
+            canary_needed=self._config.canary_nodes_for(step.node_percent),
+            baseline_ready=self._observer.ready(baseline),
+            baseline_needed=len(baseline),
             canary_problem=self._observer.defect(rollout.version)
             or self._keeper.problem(rollout.version),
             preflight_problem=self._preflight.problem(rollout),
@@ -51,9 +55,7 @@ class FactFinder:
                 rollout.plan.freeze,
                 now - datetime.timedelta(seconds=rollout.plan.start_deadline_seconds),
             ),
-            canary_requests=self._traffic.canary_requests(
-                rollout.current_step.percent, opted_in=rollout.plan.asks
-            ),
+            canary_requests=self._traffic.canary_requests(step.percent, opted_in=rollout.plan.asks),
             verdicts=self._gates.verdicts(rollout),
             live_verdicts=self.live_verdicts(rollout),
             evaluation_problem=self._gates.problem(rollout),

@@ -11,18 +11,17 @@ from typing import Any, Final
 
 from controller.core.health import NodeHealth
 from controller.core.live.evidence import LiveEvidence
+from controller.core.live.gate import MOST_SHARE_PERCENT
 from controller.core.live.observation import NodeSample, Observation
 from controller.core.rollout import Rollout
-from controller.core.routing import BACKUP_GROUP
+from controller.core.routing import BACKUP_GROUP, BASELINE_GROUP, Routing
 from controller.core.verdict import Verdict
 from controller.engine.ports import ObservedNode
 from controller.engine.records import Served
 
 log = logging.getLogger(__name__)
+_Shares = tuple[float, float]  # percent that canary and baseline are to have
 _SLICE: Final = 200  # requests, between which others have their turn
-# Beyond this share too little of stable's traffic is left to tell a worse canary from a day on
-# which everything is worse: requests then add no evidence, for or against.
-MOST_SHARE_PERCENT: Final = 80.0
 # Overload (429) and a recording that ended a worker twice (422) are a node's failures, too.
 _REFUSED_BY_NODE: Final = frozenset({422, 429})
 # Who gives up after so long may have been kept waiting; who leaves sooner had other reasons.
@@ -33,7 +32,8 @@ class LiveKeeper:
     def __init__(self) -> None:
         self._rollout_id = ""
         self._evidence: LiveEvidence | None = None
-        self._share: float | None = None
+        self._shares: _Shares | None = None
+        self._against = ""  # whom the canary is compared with, where that is not stable
         self._verdicts: tuple[Verdict, ...] = ()
 
     def resume(self, rollout: Rollout, state: Mapping[str, Any]) -> bool:
@@ -63,13 +63,13 @@ class LiveKeeper:
         self,
         rollout: Rollout | None,
         served: Iterable[Served],
-        share: float | None,
+        routing: Routing | None,
         nodes: Sequence[ObservedNode],
         health: Mapping[str, NodeHealth],
         now: float,
     ) -> None:
-        """What was served since the last look, while the router was to give the canary `share`
-        percent, and how the nodes are. `now`: Unix time."""
+        """What was served since the last look, by which routing, and how the nodes are. `now`:
+        Unix time."""
         if rollout is None or rollout.ended or not rollout.plan.live_gates:
             return
         if rollout.reached_percent == 0:
@@ -77,16 +77,18 @@ class LiveKeeper:
         if rollout.id != self._rollout_id:
             self._begin(rollout, LiveEvidence(rollout.plan.live_gates))
         assert self._evidence is not None
-        if share != self._share:  # what was logged until now belongs to the share before
-            self._share = share
+        shares = _shares(routing)
+        if shares != self._shares:  # what was logged until now belongs to the shares before
+            self._shares = shares
             self._evidence.share_changed()
-        elif share is not None and share <= MOST_SHARE_PERCENT:
+        elif shares is not None and _comparable(rollout, shares):
             await self._take(self._evidence, observations(rollout, served))
         self._evidence.observe_nodes(_samples(rollout, nodes, health, now))
         self._read()
 
     def _begin(self, rollout: Rollout, evidence: LiveEvidence) -> None:
-        self._rollout_id, self._evidence, self._share = rollout.id, evidence, None
+        self._rollout_id, self._evidence, self._shares = rollout.id, evidence, None
+        self._against = _against(rollout)
         self._read()
 
     async def _take(self, evidence: LiveEvidence, seen: Iterable[Observation]) -> None:
@@ -97,15 +99,37 @@ class LiveKeeper:
 
     def _read(self) -> None:
         assert self._evidence is not None
-        self._verdicts = tuple(Verdict(**asdict(v)) for v in self._evidence.verdicts())
+        compared = {gate.name for gate in self._evidence.gates if gate.compares}
+        self._verdicts = tuple(
+            Verdict(**asdict(v) | {"reason": v.reason + self._against * (v.gate in compared)})
+            for v in self._evidence.verdicts()
+        )
+
+
+def _shares(routing: Routing | None) -> _Shares | None:
+    return None if routing is None else (routing.canary_percent, routing.baseline_percent)
+
+
+def _comparable(rollout: Rollout, shares: _Shares) -> bool:
+    """Whether requests say anything: not while a baseline that is asked for is away."""
+    canary, baseline = shares
+    return canary <= MOST_SHARE_PERCENT and (baseline > 0 or not rollout.plan.baseline)
+
+
+def _against(rollout: Rollout) -> str:
+    if not rollout.plan.baseline:
+        return ""
+    return f"; compared with the baseline: fresh nodes of {rollout.from_version}"
 
 
 def observations(rollout: Rollout, served: Iterable[Served]) -> Iterable[Observation]:
     """Of this rollout's random traffic: who opted in is nobody's evidence, and what the canary
     before it left unanswered is not this one's fault."""
+    groups = {"canary": {rollout.version}, "stable": {rollout.from_version, BACKUP_GROUP}}
+    if rollout.plan.baseline:
+        groups = {"canary": {rollout.version}, "baseline": {BASELINE_GROUP}}
     for request in served:
-        group = rollout.version if request.pool == "canary" else rollout.from_version
-        if request.decided_by != "percent" or request.group not in {group, BACKUP_GROUP}:
+        if request.decided_by != "percent" or request.group not in groups.get(request.pool, ()):
             continue
         if request.client_left and request.waited_seconds < PATIENCE_SECONDS:
             continue
@@ -113,12 +137,12 @@ def observations(rollout: Rollout, served: Iterable[Served]) -> Iterable[Observa
 
 
 def _observation(served: Served) -> Observation:
-    """Behind a canary's attempt come those of stable, which rescued it: only the first is its."""
-    canary = served.pool == "canary"
-    own = served.attempts[:1] if canary else served.attempts
+    """Behind the attempt of a canary or a baseline come those of stable, which rescued it: only
+    the first is its own."""
+    own = served.attempts if served.pool == "stable" else served.attempts[:1]
     failed = served.client_left or not own or any(_failed(status) for _, status in own)
     return Observation(
-        canary=canary,
+        canary=served.pool == "canary",
         key=served.key_hash,
         ok=not failed,
         empty=served.characters == 0,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from controller.core.desired import NodeView, is_backup
+from controller.core.desired import NodeView, WantedNode, is_apart, is_backup, is_baseline
 from controller.core.health import Health, NodeHealth, ProbeLimits
 from controller.core.routing import Membership
 from controller.core.version import Version
@@ -77,12 +77,24 @@ class Observer:
         }
 
     def addresses(self, version: str) -> list[str]:
-        """The ready nodes of a version that are not the backup."""
+        """The ready nodes of a version that are neither backup nor baseline."""
+        return self._addresses(version, lambda name: not is_apart(name))
+
+    def baseline_addresses(self, version: str) -> list[str]:
+        """The ready nodes of a version that are a baseline."""
+        return self._addresses(version, is_baseline)
+
+    def _addresses(self, version: str, is_meant: Callable[[str], bool]) -> list[str]:
         return [
             view.address
             for view in self.views().values()
-            if view.ready and view.version == version and not is_backup(view.name) and view.address
+            if view.ready and view.version == version and is_meant(view.name) and view.address
         ]
+
+    def ready(self, nodes: Iterable[WantedNode]) -> int:
+        """How many of them are ready."""
+        views = self.views()
+        return sum(node.name in views and views[node.name].ready for node in nodes)
 
     def idle_addresses(self, version: str) -> list[str]:
         """The ready nodes of a version, those without traffic first: the backup."""

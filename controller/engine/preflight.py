@@ -74,7 +74,7 @@ class PreflightKeeper:
             return f"it could not be measured: {error}"
         if self._jobs.runs(_key(rollout)):
             return "it is being measured"
-        if not self._observer.idle_addresses(rollout.from_version):
+        if not self._old(rollout):
             return f"no node of {rollout.from_version} is ready to compare it with"
         return None
 
@@ -96,12 +96,19 @@ class PreflightKeeper:
             self._tries.pop(rollout.id, None)
             return
         new = self._observer.addresses(rollout.version)
-        old = self._observer.idle_addresses(rollout.from_version)
+        old = self._old(rollout)
         tries = self._tries.setdefault(rollout.id, _Tries())
         if not new or not old or (tries.due_at is not None and self._now() < tries.due_at):
             return
         check = rollout.plan.load_check
         self._jobs.ensure(_key(rollout), lambda: self._try(rollout, tries, check, old[0], new[0]))
+
+    def _old(self, rollout: Rollout) -> list[str]:
+        """Nodes of the old version to measure: the baseline, where there is to be one, so that it
+        begins as warm as the canary."""
+        if rollout.plan.baseline_percent(rollout.current_step.percent):
+            return self._observer.baseline_addresses(rollout.from_version)
+        return self._observer.idle_addresses(rollout.from_version)
 
     async def _try(
         self, rollout: Rollout, tries: _Tries, check: LoadCheck, old: str, new: str

@@ -59,7 +59,8 @@ class TrafficWatch:
         """Count what was served since the last look. One look after the other: two at once
         would read the same lines."""
         async with self._reading:
-            share = _share(self._ports.router.state().routing, self._ledger.rollout)
+            routing = self._ports.router.state().routing
+            share = _share(routing, self._ledger.rollout)
             served = await asyncio.to_thread(self._ports.access_log.read)
             newest = self._ledger.rollout
             rollout = _under_way(newest)
@@ -67,7 +68,7 @@ class TrafficWatch:
             self._traffic.observe(served, share, rollout.id if rollout else None, canary)
             nodes, health = tuple(self._observer.nodes.values()), self._observer.health
             now = self._ports.now().timestamp()
-            await self._live.observe(newest, served, share, nodes, health, now)
+            await self._live.observe(newest, served, routing, nodes, health, now)
             if time.monotonic() > self._save_at:
                 await self._save(rollout)
 

@@ -182,7 +182,8 @@ class FakeRouter:
     async def switch(self, routing: Routing) -> None:
         loaded = self.world.loaded
         assert loaded is not None
-        assert {routing.stable, routing.canary} - {None} <= loaded.group_names(), "unknown group"
+        groups = {routing.stable, routing.canary, routing.baseline}
+        assert groups - {None} <= loaded.group_names(), "unknown group"
         self.world.routing = routing
         self.world.switches.append(routing)
 

@@ -7,6 +7,7 @@ import pytest
 
 from controller.core.live.gate import Kind, LiveGate
 from controller.core.rollout import Phase
+from controller.core.routing import Routing
 from controller.core.verdict import Outcome
 from controller.engine.records import Served
 from tests.core.rollouts import a_rollout
@@ -121,13 +122,14 @@ async def test_a_step_to_a_higher_share_is_no_evidence_against_an_equal_version(
     rollout = a_rollout(plan=LIVE, phase=Phase.HOLDING, reached_percent=5)
     chance = random.Random(seed)
     for share in (5.0, 20.0, 50.0):
-        await keeper.observe(rollout, [], share, (), {}, 0.0)
+        routing = Routing("v1", "v2", share)
+        await keeper.observe(rollout, [], routing, (), {}, 0.0)
         for _ in range(30):
             batch = [
                 served(pool, f"{pool}-{chance.randrange(2000)}", chance.choice([200] * 29 + [503]))
                 for pool in chance.choices(["stable", "canary"], [100 - share, share], k=100)
             ]
-            await keeper.observe(rollout, batch, share, (), {}, 0.0)
+            await keeper.observe(rollout, batch, routing, (), {}, 0.0)
     (success, _) = keeper.verdicts(rollout)
     assert success.verdict is not Outcome.FAIL, success.reason
 

@@ -37,6 +37,7 @@ PLANS = st.sampled_from(
         replace(PLAN, gates=(), promote="auto", rollback_window_seconds=0),
         replace(PLAN, live_gates=LIVE, promote="auto", load_check=LoadCheck("digits", 4, 2, 99)),
         replace(PLAN, gates=(), eval_sets=(), live_gates=LIVE, consent="required"),
+        replace(PLAN, live_gates=LIVE, promote="auto", baseline=True),
     ]
 )
 
@@ -122,9 +123,10 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(requests=st.integers(0, 60), status=st.sampled_from([200, 200, 503]))
     def users_come(self, requests: int, status: int) -> None:
-        """As many to stable, where they are well, as to the canary."""
-        canary = self.world.routing.canary
-        for pool, group, came in (("stable", "v1", 200), ("canary", canary or "", status)):
+        """As many to stable and baseline, where they are well, as to the canary."""
+        canary = self.world.routing.canary or ""
+        came_well = [("stable", "v1", 200), ("baseline", "baseline", 200)]
+        for pool, group, came in (*came_well, ("canary", canary, status)):
             self.world.served += [
                 Served(
                     pool,
@@ -162,10 +164,21 @@ class Fleet(RuleBasedStateMachine):
         assert routing.canary_percent <= allowed
 
     @invariant()
+    def the_baseline_never_has_more_than_the_canary_and_nothing_without_one(self) -> None:
+        rollout, routing = self.driver.loop.rollout, self.world.routing
+        if routing is None or routing.baseline is None:
+            return
+        assert rollout is not None
+        assert rollout.plan.baseline
+        assert not rollout.ended, "a rollout that has ended gets nothing"
+        assert 0 < routing.baseline_percent <= routing.canary_percent
+
+    @invariant()
     def the_router_knows_whom_it_sends_to(self) -> None:
         routing, loaded = self.world.routing, self.world.loaded
         if routing is not None and loaded is not None:
-            assert {routing.stable, routing.canary} - {None} <= loaded.group_names()
+            sent_to = {routing.stable, routing.canary, routing.baseline}
+            assert sent_to - {None} <= loaded.group_names()
 
     @invariant()
     def a_version_with_traffic_and_a_healthy_node_has_a_node_behind_the_router(self) -> None:

@@ -34,6 +34,9 @@ FAIL_BUDGET: Final = {
 }
 # The chance that a version worse by the margin passes. All gates have to pass, so no sharing.
 PASS_BUDGET: Final = 0.05
+# Beyond this share too little of the old version's traffic is left to tell a worse canary from a
+# day on which everything is worse: requests then add no evidence, for or against.
+MOST_SHARE_PERCENT: Final = 80.0
 _MARGIN_POINTS: Final = {Kind.LATENCY: 5.0, Kind.REAL_TIME_FACTOR: 5.0}
 
 
@@ -62,6 +65,11 @@ class LiveGate:
             raise InvalidConfig(f"min_keys: {self.min_keys} is fewer than 2")
         if self.min_requests < 1:
             raise InvalidConfig(f"min_requests: {self.min_requests} is fewer than 1")
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares requests of two pools; else it looks at the canary's nodes."""
+        return self.kind not in {Kind.MEMORY, Kind.DEGRADED}
 
     @property
     def margin_points(self) -> float:
