@@ -9,6 +9,7 @@ import httpx
 
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.health import NodeMemory
+from controller.core.shadow.pair import Heard
 from controller.engine.ports import Readiness
 
 # Of a node that is busy, starts, stops, or is behind something that cannot reach it.
@@ -59,6 +60,18 @@ class NodeHttpClient:
             _require_success(address, response)
         return _text(address, response)
 
+    async def history(
+        self, address: str, after: int, limit: int, timeout_seconds: float
+    ) -> tuple[list[Heard], int]:
+        path = f"/v1/history?after={after}&limit={limit}"
+        response = await self._request(address, "GET", path, timeout_seconds)
+        _require_success(address, response)
+        body = _json(address, response)
+        try:
+            return [_heard(row) for row in body["entries"]], int(body["next"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise NodeUnavailable(f"node at {address}: its history lacks {error}") from error
+
     async def forget(self, addresses: set[str]) -> None:
         """Close the connections to nodes that are gone."""
         for address in addresses & self._clients.keys():
@@ -84,6 +97,21 @@ class NodeHttpClient:
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
             raise NodeUnavailable(f"node at {address} did not answer {path}: {what}") from error
+
+
+def _heard(row: Any) -> Heard:
+    return Heard(
+        node=row["node"],
+        cursor=int(row["cursor"]),
+        entry_id=row["id"],
+        request_id=row["request_id"],
+        version=row["version"],
+        text=row["itn_text"] if row["status"] == "done" else None,
+        copy=row["priority"] == "shadow",
+        audio_seconds=row["duration_seconds"],
+        language=row["language"],
+        created_at=row["created_time"],
+    )
 
 
 def _memory(device: Any) -> NodeMemory:

@@ -17,6 +17,7 @@ from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
 from controller.engine.preflight import PreflightKeeper
 from controller.engine.review_keeper import ReviewKeeper
+from controller.engine.shadow_keeper import ShadowKeeper
 from controller.engine.traffic import Traffic
 
 
@@ -29,6 +30,7 @@ class FactFinder:
     _traffic: Traffic
     _gates: GateKeeper
     _live: LiveKeeper
+    _shadow: ShadowKeeper
     _people: ReviewKeeper
 
     def of(
@@ -62,5 +64,9 @@ class FactFinder:
         )
 
     def live_verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
-        """What live traffic and people say now."""
-        return (*self._live.verdicts(rollout), *self._people.verdicts(rollout))
+        """What live traffic, its copies and people say now."""
+        return (
+            *self._live.verdicts(rollout),
+            *self._shadow.verdicts(rollout),
+            *self._people.verdicts(rollout),
+        )

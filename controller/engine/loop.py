@@ -35,6 +35,7 @@ from controller.engine.records import Command, Intent, Outcome
 from controller.engine.review import Review
 from controller.engine.review_keeper import ReviewKeeper
 from controller.engine.router_keeper import RouterKeeper
+from controller.engine.shadow_keeper import ShadowKeeper
 from controller.engine.traffic import Traffic
 from controller.engine.traffic_watch import TrafficWatch
 
@@ -86,6 +87,7 @@ class Loop:
         self.router = RouterKeeper(ports.router, jobs)
         self.traffic = Traffic(self.router.node_at)
         self.live = LiveKeeper()
+        self.shadow = ShadowKeeper(store.shadows, self.observer, client, jobs, ports.now)
         self.review = Review(store.reviews, self.evaluator, ports.now, self.wake)
         self._people = ReviewKeeper(self.review, self.evaluator, jobs)
         self._facts = FactFinder(
@@ -96,10 +98,13 @@ class Loop:
             self.traffic,
             self.gates,
             self.live,
+            self.shadow,
             self._people,
         )
         self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
-        self._watch = TrafficWatch(ports, self._ledger, self.traffic, self.live, self.observer)
+        self._watch = TrafficWatch(
+            ports, self._ledger, self.traffic, self.live, self.shadow, self.observer
+        )
         self.alarm = Alarm(self._ledger)
 
     # -- what others ask of the loop --------------------------------------------------------
@@ -285,6 +290,7 @@ class Loop:
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, loaded)
         self.preflight.converge(self.rollout)
         self.gates.converge(self.rollout)
+        self.shadow.converge(self.rollout)
         self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None

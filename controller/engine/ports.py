@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from controller.core.health import NodeMemory
 from controller.core.review.votes import Vote
 from controller.core.rollout import Rollout
 from controller.core.routing import Membership, Routing
+from controller.core.shadow.judge import Tally
+from controller.core.shadow.pair import Counted, Disagreement, Heard
 from controller.core.version import Version
 from controller.engine.records import (
     CastVote,
@@ -110,6 +112,12 @@ class NodeClient(Protocol):
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str: ...
 
+    async def history(
+        self, address: str, after: int, limit: int, timeout_seconds: float
+    ) -> tuple[list[Heard], int]:
+        """Up to `limit` rows behind the cursor `after`, and the cursor to go on with."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RouterState:
@@ -195,12 +203,23 @@ class Store(Protocol):
     @property
     def reviews(self) -> Reviews: ...
 
+    @property
+    def shadows(self) -> ShadowStore: ...
+
 
 class Reviews(Protocol):
     """Durable: pairs of texts that people compare, and their votes. Called in threads."""
 
     def queue(self, rollout_id: str) -> ReviewQueue | None:
         """None where none was made."""
+        ...
+
+    def newest(self) -> str | None:
+        """The rollout of the newest queue; None where there is none."""
+        ...
+
+    def rollout_of(self, pair_id: str) -> str | None:
+        """The rollout that a pair is of; None for an unknown one."""
         ...
 
     def save_queue(self, queue: ReviewQueue, entry: Event) -> None:
@@ -215,6 +234,40 @@ class Reviews(Protocol):
 
     def forget(self, rollout_id: str, pairs: Sequence[str], entry: Event) -> None:
         """Remove texts, recordings' names and corrections of these pairs for good."""
+        ...
+
+
+class ShadowStore(Protocol):
+    """Durable: what was heard of copied requests. Each may be repeated. Called in threads."""
+
+    def cursors(self, rollout_id: str) -> dict[str, int]:
+        """How far each node's history was read, by its name."""
+        ...
+
+    def take(self, rollout_id: str, node: str, position: int, heard: Sequence[Heard]) -> None:
+        """Rows of a node's history, and how far it was read with them."""
+        ...
+
+    def take_keys(self, rollout_id: str, keys: Mapping[str, str]) -> None:
+        """Hashes of sticky keys, by request."""
+        ...
+
+    def uncompared(self, rollout_id: str, limit: int) -> list[tuple[Heard, Heard]]:
+        """Pairs of which both halves are there, stable's first."""
+        ...
+
+    def compared(self, rollout_id: str, found: Mapping[str, Counted | None]) -> None:
+        """What was counted, by request; None: nothing that counts."""
+        ...
+
+    def tallies(self, rollout_id: str) -> list[Tally]: ...
+
+    def disagreements(self, rollout_id: str, limit: int) -> list[Disagreement]:
+        """The pairs that differ most, worst first, with their texts."""
+        ...
+
+    def forget_halves(self, rollout_id: str | None = None) -> None:
+        """Of this rollout all that never became pairs; with none, those that waited too long."""
         ...
 
 

@@ -103,7 +103,8 @@ class Served:
     `seconds`, `model_seconds` and `characters` (0: an empty answer) are the first attempt's, by a
     node of `pool`, and never those of whoever answered in its place; None where unknown.
     `audio_seconds`, the recording's length, is the same whoever answered. `group` is the version
-    (or `backup`) that `pool` was then; `waited_seconds` how long the client waited in all."""
+    (or `backup`) that `pool` was then; `waited_seconds` how long the client waited in all.
+    `shadow`: a copy of it was sent to the new version."""
 
     pool: str
     decided_by: str
@@ -117,6 +118,8 @@ class Served:
     characters: int | None = None
     group: str = ""
     waited_seconds: float = 0.0
+    request_id: str = ""
+    shadow: bool = False
 
     @property
     def client_left(self) -> bool:

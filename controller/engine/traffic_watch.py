@@ -15,6 +15,7 @@ from controller.engine.ledger import Ledger
 from controller.engine.live_keeper import LiveKeeper
 from controller.engine.observer import Observer
 from controller.engine.ports import Ports
+from controller.engine.shadow_keeper import ShadowKeeper
 from controller.engine.traffic import Traffic
 
 SAVE_SECONDS: Final = 10.0
@@ -29,12 +30,14 @@ class TrafficWatch:
         ledger: Ledger,
         traffic: Traffic,
         live: LiveKeeper,
+        shadow: ShadowKeeper,
         observer: Observer,
     ) -> None:
         self._ports = ports
         self._ledger = ledger
         self._traffic = traffic
         self._live = live
+        self._shadow = shadow
         self._observer = observer
         self._reading = asyncio.Lock()  # the access log
         self._save_at = 0.0  # on the monotonic clock
@@ -66,6 +69,7 @@ class TrafficWatch:
             rollout = _under_way(newest)
             canary = rollout.version if rollout is not None else None
             self._traffic.observe(served, share, rollout.id if rollout else None, canary)
+            self._shadow.observe(rollout, served)
             nodes, health = tuple(self._observer.nodes.values()), self._observer.health
             now = self._ports.now().timestamp()
             await self._live.observe(newest, served, routing, nodes, health, now)

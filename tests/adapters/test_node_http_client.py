@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ class Node(ThreadingHTTPServer):
     """Answers every request with `status` and `body`."""
 
     status, body = 200, b'{"text": "ok"}'
+    asked = ""  # last
 
     @property
     def address(self) -> str:
@@ -26,11 +28,14 @@ class Node(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Node)
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked = self.path
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()
         self.wfile.write(self.server.body)
+
+    do_GET = do_POST  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
         return
@@ -98,3 +103,27 @@ async def test_a_node_that_is_not_there_has_not_answered(
     with pytest.raises(NodeUnavailable, match="did not answer") as caught:
         await client.transcribe("127.0.0.1:1", clip, 5)
     assert not isinstance(caught.value, NoTranscript)
+
+
+async def test_a_history_tells_copies_and_failures_from_answers(
+    node: Node, client: NodeHttpClient
+) -> None:
+    row = {
+        "cursor": 8, "id": "e8", "request_id": "r8", "node": "v2-1", "version": "v2",
+        "itn_text": "你好", "status": "done", "priority": "shadow", "duration_seconds": 1.5,
+        "language": "zh", "created_time": "2026-11-21T12:00:00.000Z",
+    }  # fmt: skip
+    failed = row | {"cursor": 9, "status": "failed", "itn_text": "", "priority": "live"}
+    node.body = json.dumps({"entries": [row, failed], "next": 9}).encode()
+    rows, after = await client.history(node.address, 7, 1000, 5)
+    assert [(heard.text, heard.copy) for heard in rows] == [("你好", True), (None, False)]
+    assert (rows[0].audio_seconds, after) == (1.5, 9)
+    assert node.asked == "/v1/history?after=7&limit=1000"
+
+
+async def test_a_history_that_cannot_be_understood_is_a_node_that_does_not_answer(
+    node: Node, client: NodeHttpClient
+) -> None:
+    node.body = b'{"entries": [{"id": "e8"}], "next": 9}'
+    with pytest.raises(NodeUnavailable, match="its history lacks"):
+        await client.history(node.address, 7, 1000, 5)

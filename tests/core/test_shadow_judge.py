@@ -49,8 +49,9 @@ def test_few_keys_are_told_as_few_however_many_their_requests() -> None:
 def test_no_disagreement_at_all_is_not_taken_for_certainty() -> None:
     few = [tally(f"k{n}", 20, 200, 0) for n in range(12)]
     many = [tally(f"k{n}", 20, 200, 0) for n in range(200)]
-    assert outcomes(GATE, few) == [Outcome.INCONCLUSIVE]
-    assert outcomes(GATE, many) == [Outcome.PASS]
+    strict = DisagreementGate(max_percent=1)
+    assert outcomes(strict, few) == [Outcome.INCONCLUSIVE]
+    assert outcomes(strict, many) == [Outcome.PASS]
 
 
 def test_a_bad_slice_fails_a_gate_whose_average_is_good() -> None:

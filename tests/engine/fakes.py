@@ -16,6 +16,7 @@ from controller.core.gate import ErrorRateGate
 from controller.core.health import NodeMemory
 from controller.core.plan import Plan, Step
 from controller.core.routing import Membership, Routing
+from controller.core.shadow.pair import Heard
 from controller.core.version import Version
 from controller.engine.loop import Loop
 from controller.engine.ports import NodeSpec, ObservedNode, Ports, Readiness, RouterState
@@ -75,6 +76,7 @@ class FakeWorld:
     routing: Routing | None = None
     generation: int = 0
     served: list[Served] = field(default_factory=list)
+    histories: dict[str, list[Heard]] = field(default_factory=dict)  # by node
 
     def at(self, address: str) -> ObservedNode:
         return next(n for n in self.nodes.values() if n.address == address and n.running)
@@ -148,6 +150,13 @@ class FakeClient:
             raise NoTranscript(f"{address}: 422 the recording ends decoders")
         said = self.world.heard.get(node.version, "请拨打一零零八六")
         return self.world.heard.get(node.name, said)
+
+    async def history(
+        self, address: str, after: int, limit: int, timeout_seconds: float
+    ) -> tuple[list[Heard], int]:
+        node = self._node(address)
+        rows = [row for row in self.world.histories.get(node.name, []) if row.cursor > after]
+        return rows[:limit], rows[:limit][-1].cursor if rows else after
 
     def _node(self, address: str) -> ObservedNode:
         try:

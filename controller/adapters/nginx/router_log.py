@@ -45,4 +45,6 @@ def _served(request: Request) -> Served:
         characters=request.characters if at_once else None,
         group=request.group,
         waited_seconds=request.seconds,
+        request_id=request.request_id,
+        shadow=request.shadow,
     )

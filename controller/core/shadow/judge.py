@@ -2,8 +2,8 @@
 
 The requests of one sticky key are alike, so the key is the block: the rate is a ratio of sums over
 keys, its variance that of a ratio of cluster totals (Cochran 1977, Sampling Techniques, 6.3), its
-quantiles those of Student's t with a degree of freedom less than keys. Where no key has any
-disagreement there is no variance to go by, and the rule of three over keys bounds the share.
+quantiles those of Student's t with a degree of freedom less than keys. Where nothing differs there
+is no variance to go by: then the upper end is as if one request had differed wholly.
 
 It is looked at while pairs come in. A look counts when there are half as many pairs more than at
 the last that counted, and the k-th has the share 1/(k (k + 1)) of the gate's level (they add up
@@ -64,7 +64,11 @@ def rate_of(gate: DisagreementGate, tallies: Sequence[Tally], level: float) -> R
     units = sum(u for _, u in blocks.values())
     if not units:
         return Rate(pairs, len(blocks), 0.0, (-math.inf, math.inf))
-    return Rate(pairs, len(blocks), edits / units, _interval([*blocks.values()], level))
+    found = _interval([*blocks.values()], level)
+    if edits == 0:
+        first, *others = blocks.values()
+        found = 0.0, _interval([(units / pairs, first[1]), *others], level)[1]
+    return Rate(pairs, len(blocks), edits / units, found)
 
 
 def judge(
@@ -89,13 +93,11 @@ def _counts(gate: DisagreementGate, tally: Tally) -> tuple[int, int]:
     return (tally.numbers, tally.number_units) if by_value else (tally.written, tally.units)
 
 
-def _interval(blocks: Sequence[tuple[int, int]], level: float) -> tuple[float, float]:
+def _interval(blocks: Sequence[tuple[float, int]], level: float) -> tuple[float, float]:
     n, units = len(blocks), sum(u for _, u in blocks)
     rate = sum(e for e, _ in blocks) / units
     if n < 2:
         return -math.inf, math.inf
-    if rate == 0:
-        return 0.0, min(1.0, -math.log(level) / n)
     spread = sum((e - rate * u) ** 2 for e, u in blocks) * n / (n - 1)
     half = t_from_z(NORMAL.inv_cdf(1 - level), n - 1) * math.sqrt(spread) / units
     return max(0.0, rate - half), rate + half

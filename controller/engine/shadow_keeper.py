@@ -1,0 +1,166 @@
+"""Pulls what both versions heard of copied requests from the nodes' histories, pairs it, and
+judges how far they disagree. What was pulled outlives the controller."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from controller.core.consequence import of_gates
+from controller.core.errors import NodeUnavailable
+from controller.core.rollout import Rollout
+from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.judge import Tally, judge, look
+from controller.core.shadow.overview import overview
+from controller.core.shadow.pair import Counted, Heard, counted
+from controller.core.shadow.sample import is_copied
+from controller.core.verdict import Verdict
+from controller.engine.jobs import Jobs
+from controller.engine.observer import Observer
+from controller.engine.ports import NodeClient, ObservedNode, ShadowStore
+from controller.engine.records import Served
+
+log = logging.getLogger(__name__)
+PULL_SECONDS: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
+_ROWS: Final = 1000  # that a node gives at once
+_PAGES: Final = 20  # of one node in one pull: the others have their turn
+_COMPARED_AT_ONCE: Final = 200
+_CLOCKS_DIFFER: Final = datetime.timedelta(minutes=1)
+_MOST_KEYS: Final = 100_000  # that wait to be written down
+
+
+class ShadowKeeper:
+    def __init__(
+        self,
+        store: ShadowStore,
+        observer: Observer,
+        client: NodeClient,
+        jobs: Jobs,
+        now: Callable[[], datetime.datetime],
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._client = client
+        self._jobs = jobs
+        self._now = now
+        self._rollout_id = ""
+        self._due_at: datetime.datetime | None = None
+        self._keys: dict[str, str] = {}  # by request, not written down yet
+        self._looks: dict[str, int] = {}  # by gate: the last that counted
+        self._verdicts: dict[str, tuple[Verdict, ...]] = {}  # by gate
+        self._overview: dict[str, Any] | None = None
+        self._ended: set[str] = set()  # rollouts whose last pull is done
+        self._writing = asyncio.Lock()  # two halves of one request are two nodes' rows
+
+    def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
+        """Of its gates on disagreement; before the first pull, those of the controller before."""
+        gates = rollout.plan.shadow_gates
+        if rollout.id != self._rollout_id or not self._verdicts:
+            return tuple(of_gates(gates, rollout.verdicts))
+        return tuple(v for gate in gates for v in self._verdicts.get(gate.name, ()))
+
+    def overview(self, rollout: Rollout) -> dict[str, Any] | None:
+        """As it was after the last pull; None before the first."""
+        return self._overview if rollout.id == self._rollout_id else None
+
+    def observe(self, rollout: Rollout | None, served: Iterable[Served]) -> None:
+        """Whose requests were copied: the sticky key is the unit, and no node knows it."""
+        if rollout is None or rollout.ended:
+            return
+        self._keys |= {s.request_id: s.key_hash for s in served if s.shadow}
+        while len(self._keys) > _MOST_KEYS:
+            self._keys.pop(next(iter(self._keys)))
+
+    def converge(self, rollout: Rollout | None) -> None:
+        """Pull now and then while requests are copied, and once more when the rollout has ended."""
+        if rollout is None or rollout.id in self._ended or not _copies(rollout):
+            return
+        if rollout.id != self._rollout_id:
+            self._begin(rollout)
+        if self._due_at is not None and self._now() < self._due_at and not rollout.ended:
+            return
+        if self._jobs.ensure(f"shadow:{rollout.id}", lambda: self._pull(rollout)):
+            self._due_at = self._now() + datetime.timedelta(seconds=PULL_SECONDS)
+
+    def _begin(self, rollout: Rollout) -> None:
+        self._rollout_id, self._due_at, self._overview = rollout.id, None, None
+        self._looks, self._verdicts = {}, {}
+
+    async def _pull(self, rollout: Rollout) -> None:
+        versions = {rollout.version, rollout.from_version}
+        nodes = [n for n in self._observer.nodes.values() if n.running and n.version in versions]
+        cursors = await asyncio.to_thread(self._store.cursors, rollout.id)
+        await asyncio.gather(*(self._read(rollout, node, cursors) for node in nodes))
+        keys, self._keys = self._keys, {}
+        await asyncio.to_thread(self._store.take_keys, rollout.id, keys)
+        await self._compare(rollout)
+        self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id))
+        if rollout.ended:
+            await asyncio.to_thread(self._store.forget_halves, rollout.id)
+            self._ended.add(rollout.id)
+        else:
+            await asyncio.to_thread(self._store.forget_halves)
+
+    async def _read(self, rollout: Rollout, node: ObservedNode, cursors: Mapping[str, int]) -> None:
+        if node.address is None:
+            return
+        position = cursors.get(node.name, _first(rollout))
+        try:
+            for _ in range(_PAGES):
+                rows, position = await self._client.history(
+                    node.address, position, _ROWS, _TIMEOUT_SECONDS
+                )
+                own = [row for row in rows if _is_half(rollout, row)]
+                async with self._writing:
+                    await asyncio.to_thread(self._store.take, rollout.id, node.name, position, own)
+                if len(rows) < _ROWS:
+                    return
+        except NodeUnavailable as error:  # the next pull goes on where this one was
+            log.info("shadow.history_unread node=%s error=%s", node.name, error)
+
+    async def _compare(self, rollout: Rollout) -> None:
+        while True:
+            pairs = await asyncio.to_thread(self._store.uncompared, rollout.id, _COMPARED_AT_ONCE)
+            if not pairs:
+                return
+            found = await asyncio.to_thread(_counted, pairs)
+            await asyncio.to_thread(self._store.compared, rollout.id, found)
+
+    def _judge(self, rollout: Rollout, tallies: Sequence[Tally]) -> None:
+        self._overview = overview(tallies)
+        for gate in rollout.plan.shadow_gates:
+            self._look(gate, tallies, self._overview["pairs"])
+
+    def _look(self, gate: DisagreementGate, tallies: Sequence[Tally], pairs: int) -> None:
+        """Numbers are always the newest before the first look that counts, then those of it."""
+        number = look(gate, pairs)
+        if number == 0 or number > self._looks.get(gate.name, 0):
+            self._looks[gate.name] = number
+            self._verdicts[gate.name] = judge(gate, tallies, number)
+
+
+def _copies(rollout: Rollout) -> bool:
+    """Whether any of its requests are, or were, copied."""
+    return rollout.reached_shadow > 0 or any(
+        step.shadow for step in rollout.plan.steps[: rollout.step]
+    )
+
+
+def _first(rollout: Rollout) -> int:
+    """Cursors of histories are milliseconds since 1970, or later."""
+    return int((rollout.created_at - _CLOCKS_DIFFER).timestamp() * 1000)
+
+
+def _is_half(rollout: Rollout, row: Heard) -> bool:
+    if row.copy:
+        return row.version == rollout.version
+    most = max(step.shadow for step in rollout.plan.steps)
+    return row.version == rollout.from_version and is_copied(row.request_id, rollout.id, most)
+
+
+def _counted(pairs: Sequence[tuple[Heard, Heard]]) -> dict[str, Counted | None]:
+    return {stable.request_id: counted(stable, canary) for stable, canary in pairs}

@@ -1,0 +1,155 @@
+"""The loop listens: what both versions heard is pulled, paired and judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.adapters.store import SqlStore
+from controller.core.plan import Plan, Step
+from controller.core.rollout import Phase
+from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.pair import Heard
+from controller.core.verdict import Outcome
+from controller.engine.records import Served
+from tests.engine.conftest import Driver
+from tests.engine.fakes import as_json
+
+PAIRS = 300
+PLAN = Plan(
+    name="shadow-first",
+    steps=(Step(0, 30, shadow=100), Step(100)),
+    shadow_gates=(DisagreementGate(min_pairs=100),),
+    promote="auto",
+)
+
+
+async def listening(driver: Driver, plan: Plan = PLAN) -> Driver:
+    await driver.command("start", version="v2", plan=as_json(plan))
+    await driver.until(lambda loop: loop.rollout.phase is Phase.HOLDING)
+    return driver
+
+
+def heard(driver: Driver, request: int, text: str, copy: bool = False) -> Heard:
+    node, version = ("v2-1", "v2") if copy else ("v1-1", "v1")
+    cursor = int(driver.clock.now.timestamp() * 1000) + request
+    entry = f"{node}-{request}"
+    return Heard(node, cursor, entry, f"r{request}", version, text, copy, 4.0, "zh")
+
+
+def both_hear(driver: Driver, canary: str, pairs: int = PAIRS, keys: int = 59) -> None:
+    """The canary hears `canary` in each tenth; each key has a few requests."""
+    world = driver.world
+    for n in range(pairs):
+        served = Served(
+            "stable", "stable", f"k{n % keys}", 200, (), request_id=f"r{n}", shadow=True
+        )
+        world.served.append(served)
+        world.histories.setdefault("v1-1", []).append(heard(driver, n, "今天天气很好请问"))
+        text = canary if n % 10 == 0 else "今天天气很好，请问"
+        world.histories.setdefault("v2-1", []).append(heard(driver, n, text, copy=True))
+
+
+async def pulled(driver: Driver) -> Driver:
+    await driver.loop.observe_traffic()
+    driver.clock.pass_seconds(6)
+    await driver.round()
+    return driver
+
+
+def verdict(driver: Driver):
+    return driver.loop.verdicts(driver.loop.rollout)[-1]
+
+
+async def test_the_canary_listens_and_serves_nobody(driver: Driver) -> None:
+    await listening(driver)
+    routing = driver.loop.router_state().routing
+    assert (routing.shadow, routing.shadow_percent, routing.canary) == ("v2", 100, None)
+
+
+async def test_what_agrees_passes_and_the_rollout_goes_on(driver: Driver) -> None:
+    await listening(driver)
+    await driver.loop.observe_traffic()
+    both_hear(driver, "今天天气很好请问")
+    await pulled(driver)
+    assert (verdict(driver).verdict, verdict(driver).samples, verdict(driver).keys) == (
+        Outcome.PASS, PAIRS, 59,
+    )  # fmt: skip
+    await driver.until(lambda loop: loop.rollout.phase is Phase.PROMOTED)
+    assert driver.loop.router_state().routing.shadow is None
+
+
+async def test_too_much_disagreement_sends_it_back_with_the_worst_pairs_kept(
+    driver: Driver, store: SqlStore
+) -> None:
+    await listening(driver)
+    await driver.loop.observe_traffic()
+    both_hear(driver, "完全不同的一句话而且长得多", PAIRS)
+    await pulled(driver)
+    await driver.until(lambda loop: loop.rollout.phase is Phase.ROLLED_BACK)
+    worst = store.shadows.disagreements(driver.loop.rollout.id, 5)
+    assert worst[0].canary.text == "完全不同的一句话而且长得多"
+    assert worst[0].key_hash is not None
+    assert driver.loop.router_state().routing.shadow is None
+
+
+async def test_a_crash_loses_no_pair_and_counts_none_twice(driver: Driver) -> None:
+    await listening(driver)
+    await driver.loop.observe_traffic()
+    both_hear(driver, "今天天气很好请问", 150)
+    await pulled(driver)
+    await driver.crash_and_restart()
+    driver.world.histories["v2-1"].append(heard(driver, 900, "你好", copy=True))
+    driver.world.histories["v1-1"].append(heard(driver, 901, "没有副本"))
+    await pulled(driver)
+    await pulled(driver)
+    assert driver.loop.shadow.overview(driver.loop.rollout)["pairs"] == 150
+    driver.world.histories["v1-1"].append(heard(driver, 900, "你好"))
+    driver.world.histories["v1-1"][-1] = replace(
+        driver.world.histories["v1-1"][-1], cursor=driver.world.histories["v1-1"][-2].cursor + 1
+    )
+    await pulled(driver)
+    assert driver.loop.shadow.overview(driver.loop.rollout)["pairs"] == 151
+
+
+async def test_before_the_first_pull_of_a_new_controller_the_last_verdicts_stand(
+    driver: Driver,
+) -> None:
+    await listening(driver)
+    await driver.loop.observe_traffic()
+    both_hear(driver, "今天天气很好请问")
+    await pulled(driver)
+    before = driver.loop.rollout.verdicts
+    await driver.crash_and_restart()
+    assert [v.verdict for v in driver.loop.shadow.verdicts(driver.loop.rollout)] == [
+        v.verdict for v in before
+    ]
+
+
+async def test_a_node_that_does_not_answer_keeps_no_other_from_being_read(driver: Driver) -> None:
+    await listening(driver)
+    await driver.loop.observe_traffic()
+    both_hear(driver, "今天天气很好请问")
+    driver.world.silent.add("v1-2")
+    await pulled(driver)
+    assert verdict(driver).samples == PAIRS
+
+
+async def test_it_says_how_far_they_disagree_by_slice(driver: Driver) -> None:
+    await listening(driver)
+    await driver.loop.observe_traffic()
+    both_hear(driver, "今天天气很好请问10086")
+    await pulled(driver)
+    found = driver.loop.shadow.overview(driver.loop.rollout)
+    assert found["texts"]["rate"] == pytest.approx(0.1)
+    digits = next(part for part in found["slices"] if part["slice"] == "digits")
+    assert (digits["pairs"], digits["texts"]["rate"]) == (PAIRS / 10, 1.0)
+
+
+async def test_without_copies_nothing_is_pulled(driver: Driver) -> None:
+    await driver.start()
+    await driver.until(lambda loop: loop.rollout.percent == 5)
+    both_hear(driver, "今天天气很好请问")
+    await pulled(driver)
+    assert driver.loop.shadow.overview(driver.loop.rollout) is None
