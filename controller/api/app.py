@@ -17,6 +17,7 @@ from controller.api import pages, routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
 from controller.api.service import Service, build_service
+from controller.api.timers import Round, timers
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,7 @@ async def running(service: Service) -> AsyncIterator[None]:
 
 def _timers(service: Service) -> AsyncIOScheduler:
     loop = service.loop
-    scheduler = AsyncIOScheduler(timezone="UTC")
-    rounds = {
+    rounds: dict[Round, float] = {
         loop.heartbeat: _HEARTBEAT_SECONDS,
         loop.observe_round: _OBSERVE_SECONDS,
         loop.observer.probe: loop.config.probes.interval_seconds,
@@ -80,9 +80,4 @@ def _timers(service: Service) -> AsyncIOScheduler:
         service.notifier.round: 1.0,
         service.rotate_access_log: 60.0,
     }
-    for work, seconds in rounds.items():
-        scheduler.add_job(
-            work, "interval", seconds=seconds, coalesce=True, max_instances=2,
-            misfire_grace_time=None,
-        )  # fmt: skip
-    return scheduler
+    return timers(rounds)
