@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -9,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -85,12 +86,8 @@ def up(
 
     settings = Settings(fleet, state_dir, _runtime(runtime), host, port)
     if detached:
-        try:
+        with _left_alone("it goes on in the background; `rollout down` stops it"):
             url = process.detach(_up_arguments(settings), state_dir)
-        except KeyboardInterrupt:
-            raise Rejected(
-                "not waited for: it goes on in the background; `rollout down` stops it"
-            ) from None
         print(f"the controller runs in the background: {url} (`rollout down` stops it)")
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -201,7 +198,8 @@ def start(
     client = Client(state_dir)
     _show(client.post("/api/rollouts", body), as_json, _message)
     if watch:
-        _follow(client)
+        with _left_alone("the rollout goes on; `rollout status` shows it, `rollout abort` ends it"):
+            _follow(client)
 
 
 def _plan(name: str) -> str:
@@ -351,13 +349,31 @@ def evaluate(
     client = Client(state_dir)
     body = {"versions": [v for v in (version, other) if v], "eval_sets": eval_set}
     number = client.post("/api/evaluations", body)["id"]
-    while (result := client.get(f"/api/evaluations/{number}"))["state"] == "running":
-        if sys.stderr.isatty():
-            print(f"\r{result['progress']:<70}", end="", file=sys.stderr, flush=True)
-        time.sleep(0.3)
+    with _left_alone("it goes on in the controller; give the command again to see the result"):
+        result = _evaluated(client, number)
     if result["state"] == "failed":
         raise Rejected(f"the evaluation failed: {result['reason']}")
     _show(result, as_json, views.evaluation)
+
+
+def _evaluated(client: Client, number: int) -> dict[str, Any]:
+    """When it has ended."""
+    while True:
+        result: dict[str, Any] = client.get(f"/api/evaluations/{number}")
+        if result["state"] != "running":
+            return result
+        if sys.stderr.isatty():
+            print(f"\r{result['progress']:<70}", end="", file=sys.stderr, flush=True)
+        time.sleep(0.3)
+
+
+@contextlib.contextmanager
+def _left_alone(what_holds: str) -> Iterator[None]:
+    """Ctrl-C ends only the waiting for what the controller does."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Rejected(f"not waited for: {what_holds}") from None
 
 
 @plan_app.command("check")
@@ -367,13 +383,9 @@ def check_plan(
     as_json: Json = False,
 ) -> None:
     """Explain a plan in words, or say what is wrong with it."""
-    from controller.adapters.fleet_file import read_fleet
-    from controller.adapters.plan_files import load_plan
-    from controller.resources import rollouts_dir
+    from controller.plan_command import check
 
-    own = read_fleet(fleet).plans_dir if fleet.exists() else None
-    directories = [directory for directory in (own, rollouts_dir()) if directory is not None]
-    found = load_plan(_plan(plan), directories)
+    found = check(_plan(plan), fleet)
     _show(found, False, views.plan) if not as_json else print(views.plan_json(found))
 
 

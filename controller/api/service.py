@@ -24,10 +24,10 @@ from controller.adapters.store import SqlStore
 from controller.api.evaluations import Evaluations
 from controller.api.runtimes import RuntimeParts, choose_runtime
 from controller.api.status import status
-from controller.core.errors import NotFound, Refused
+from controller.core.errors import Refused
 from controller.core.eval_set import EvalSet
 from controller.core.plan import Plan
-from controller.core.verdict import check_eval_sets
+from controller.core.plan_eval_sets import check_plan
 from controller.core.version import Version
 from controller.engine.loop import Loop
 from controller.engine.notify import Notifier
@@ -148,21 +148,6 @@ def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
     ports = Ports(store, parts.runtime, parts.router, client, access_log, eval_set, utc_now)
     loop = Loop(fleet.config, versions, ports)
     return Service(settings, fleet, folder, store, parts, client, loop, stop)
-
-
-def check_plan(plan: Plan, eval_set: Callable[[str], EvalSet]) -> None:
-    """Raises Refused where an eval set that the plan needs is not there, or is none for it."""
-    try:
-        eval_sets = [eval_set(name) for name in plan.eval_sets]
-        if plan.load_check is not None:
-            eval_set(plan.load_check.eval_set)
-    except NotFound as error:
-        raise NotFound(
-            f"{error}; nothing was started. Plan {plan.name} needs it: name the folder with "
-            f"`eval_sets:` in fleet.yaml, or take a --plan of your own"
-        ) from error
-    for gate in plan.gates:
-        check_eval_sets(gate, eval_sets)
 
 
 def merged_versions(fleet: FleetFile, store: SqlStore) -> dict[str, Version]:

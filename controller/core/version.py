@@ -36,6 +36,11 @@ class Version:
             raise InvalidName(
                 f"version {self.name!r}: use at most 40 characters, not beginning with 'backup-'"
             )
+        if not self.model.strip():
+            raise InvalidConfig(
+                f"version {self.name}: model: name a folder, or a hub id such as "
+                f"iic/SenseVoiceSmall"
+            )
         if self.engine not in ENGINES:
             raise InvalidConfig(
                 f"version {self.name}: engine {self.engine!r} is none of {', '.join(ENGINES)}"

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from controller.api.service import check_plan
 from controller.core.errors import NotFound
 from controller.core.eval_set import EvalSet
+from controller.core.plan_eval_sets import check_plan
 from controller.core.preflight import LoadCheck
 from tests.engine.fakes import DIGITS, PLAN
 
@@ -27,5 +27,5 @@ def test_a_plan_whose_eval_sets_are_there_may_begin() -> None:
     "missing", [{"eval_sets": ("digits", "digit")}, {"load_check": LoadCheck("digit")}]
 )
 def test_a_plan_that_names_an_unknown_eval_set_is_refused(missing: dict[str, object]) -> None:
-    with pytest.raises(NotFound, match=r"'digit'; nothing was started\. Plan test needs it"):
+    with pytest.raises(NotFound, match=r"'digit'\. Plan test needs it"):
         check_plan(replace(PLAN, **missing), known)
