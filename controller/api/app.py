@@ -16,6 +16,7 @@ from controller.adapters.notifications import AppriseMessenger
 from controller.api import pages, routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
+from controller.api.review_page import add_review
 from controller.api.service import Service, build_service
 from controller.api.timers import Round, timers
 from controller.settings import Settings
@@ -46,6 +47,7 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(routes.router)
     app.include_router(pages.router)
+    add_review(app)
     return app
 
 

@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False)
 _STYLESHEET: Final = Path(__file__).resolve().parent.parent / "web" / "static" / "status.css"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     return Environment(
         loader=PackageLoader("controller", "web/templates"),
         autoescape=True,
@@ -29,7 +29,7 @@ def _environment() -> Environment:
 @router.get("/")
 async def overview(service: Annotated[Service, Depends(service_of)]) -> HTMLResponse:
     value = service.status()
-    page = _environment().get_template("status.html.j2")
+    page = environment().get_template("status.html.j2")
     return HTMLResponse(page.render(value=value, sentence=sentence(value)))
 
 

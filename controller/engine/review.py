@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,20 +74,22 @@ class Review:
         found, votes = await self._queue(rollout_id), await self._votes(rollout_id)
         done = {vote.pair for vote in votes if vote.rater == rater}
         pair = next_pair(found.pairs, done, rater, found.seed)
-        if pair is None:
-            return None
-        texts = _difference(pair)
-        sides = shown(texts.canary), shown(texts.stable)
-        if not canary_is_left(pair.id, rater, found.seed):
-            sides = sides[::-1]
-        asked = sum(pair.difference is not None for pair in found.pairs)
-        return Question(pair.id, *sides, voted=len(done), of=max(asked, len(done) + 1))
+        return None if pair is None else _question(found, pair, rater, done)
+
+    async def ask_again(self, pair_id: str, rater: str) -> Question:
+        """A pair that this rater has seen, as they saw it: a vote may be changed."""
+        pair = await self.pair(pair_id)
+        rollout_id = await self.rollout_of(pair_id)
+        found, votes = await self._queue(rollout_id), await self._votes(rollout_id)
+        done = {vote.pair for vote in votes if vote.rater == rater}
+        return _question(found, pair, rater, done)
 
     async def vote(
-        self, rollout_id: str, pair_id: str, rater: str, choice: Choice, corrected: str | None
+        self, pair_id: str, rater: str, choice: Choice, corrected: str | None = None
     ) -> None:
         """A rater's newest vote on a pair counts."""
-        pair, seed = await self.pair(rollout_id, pair_id), (await self._queue(rollout_id)).seed
+        pair, rollout_id = await self.pair(pair_id), await self.rollout_of(pair_id)
+        seed = (await self._queue(rollout_id)).seed
         said = preference(choice, canary_is_left(pair.id, rater, seed))
         vote = Vote(pair.id, rater, said, _correction(corrected))
         event = self._event("review.voted", rollout_id, f"voted on pair {pair.id}", rater)
@@ -95,20 +97,37 @@ class Review:
         await asyncio.to_thread(self._reviews.add_vote, rollout_id, cast, event)
         await self._weigh(rollout_id)
 
-    async def pair(self, rollout_id: str, pair_id: str) -> ReviewPair:
+    async def pair(self, pair_id: str) -> ReviewPair:
         """A pair whose texts are still there."""
-        for pair in (await self._queue(rollout_id)).pairs:
-            if pair.id == pair_id and pair.difference is not None:
-                return pair
-        raise NotFound(f"there is no pair {pair_id!r} in the review of {rollout_id}, or forgotten")
+        queue_of = await self._queue(await self.rollout_of(pair_id))
+        pair = next(pair for pair in queue_of.pairs if pair.id == pair_id)
+        if pair.difference is None:
+            raise NotFound(f"pair {pair_id} was forgotten; nothing was saved")
+        return pair
+
+    async def rollout_of(self, pair_id: str) -> str:
+        found = await asyncio.to_thread(self._reviews.rollout_of, pair_id)
+        if found is None:
+            raise NotFound(f"there is no pair {pair_id!r} to compare; nothing was saved")
+        return found
+
+    async def newest(self) -> str:
+        """The rollout whose pairs were chosen last."""
+        found = await asyncio.to_thread(self._reviews.newest)
+        if found is None:
+            raise NotFound("there is nothing to compare yet; `rollout review open` chooses pairs")
+        return found
 
     async def forget(self, rollout_id: str, pair_ids: Sequence[str] | None, actor: str) -> int:
         """Remove texts and corrections of these pairs, or of all; how many."""
         found = await self._queue(rollout_id)
         kept = [pair.id for pair in found.pairs if pair.difference is not None]
         gone = kept if pair_ids is None else list(dict.fromkeys(pair_ids))
-        for pair_id in gone:
-            await self.pair(rollout_id, pair_id)
+        if unknown := [pair_id for pair_id in gone if pair_id not in kept]:
+            raise NotFound(
+                f"{', '.join(unknown)}: no pairs of {rollout_id}, or forgotten already; nothing "
+                f"was forgotten"
+            )
         message = f"forgot texts and corrections of {len(gone)} pairs"
         event = self._event("review.forgotten", rollout_id, message, actor)
         await asyncio.to_thread(self._reviews.forget, rollout_id, gone, event)
@@ -170,9 +189,13 @@ class Review:
         return Event(kind, rollout_id, message, actor, self._now())
 
 
-def _difference(pair: ReviewPair) -> Difference:
+def _question(found: ReviewQueue, pair: ReviewPair, rater: str, done: Collection[str]) -> Question:
     assert pair.difference is not None
-    return pair.difference
+    canary, stable = shown(pair.difference.canary), shown(pair.difference.stable)
+    left = canary_is_left(pair.id, rater, found.seed)
+    sides = (canary, stable) if left else (stable, canary)
+    kept = {p.id for p in found.pairs if p.difference is not None}
+    return Question(pair.id, *sides, voted=len(done), of=len(kept | set(done)))
 
 
 def _correction(text: str | None) -> str | None:

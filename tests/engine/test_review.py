@@ -50,7 +50,7 @@ async def vote(driver: Driver, rater: str, say: Say, count: int = 40) -> None:
         question = await review.ask(rollout, rater)
         assert question is not None
         choice = say(question.left, question.right)
-        await review.vote(rollout, question.pair, rater, choice, None)
+        await review.vote(question.pair, rater, choice)
 
 
 def prefers(text: str) -> Say:
@@ -135,7 +135,7 @@ async def test_a_changed_vote_counts_once_and_the_first_stays_in_the_audit(drive
     question = await review.ask(rollout, "ann")
     assert question is not None
     for choice in (Choice.LEFT, Choice.SAME):
-        await review.vote(rollout, question.pair, "ann", choice, None)
+        await review.vote(question.pair, "ann", choice)
     assert [v.prefers for v in (await review.results(rollout))[1]] == ["same"]
     events = await asyncio.to_thread(driver.store.last_events, 2)
     assert [(event.kind, event.actor) for event in events] == [("review.voted", "ann")] * 2
@@ -147,7 +147,7 @@ async def test_what_is_forgotten_is_not_asked_any_more(driver: Driver) -> None:
     assert question is not None
     assert await review.forget(rollout, [question.pair], "ann") == 1
     with pytest.raises(NotFound):
-        await review.vote(rollout, question.pair, "ann", Choice.SAME, None)
+        await review.vote(question.pair, "ann", Choice.SAME)
     assert (await review.forget(rollout, None, "ann")) > 200
     assert await review.ask(rollout, "ann") is None
 
@@ -156,7 +156,7 @@ async def test_what_is_forgotten_is_not_asked_any_more(driver: Driver) -> None:
 async def test_a_vote_on_an_unknown_pair_is_refused(driver: Driver, pair: str) -> None:
     review = await started(driver)
     with pytest.raises(NotFound):
-        await review.vote(rollout_id(driver), pair, "ann", Choice.SAME, None)
+        await review.vote(pair, "ann", Choice.SAME)
 
 
 async def test_a_correction_without_end_is_refused(driver: Driver) -> None:
@@ -164,7 +164,7 @@ async def test_a_correction_without_end_is_refused(driver: Driver) -> None:
     question = await review.ask(rollout, "ann")
     assert question is not None
     with pytest.raises(Refused, match="2,001 characters"):
-        await review.vote(rollout, question.pair, "ann", Choice.NEITHER, "字" * 2001)
+        await review.vote(question.pair, "ann", Choice.NEITHER, "字" * 2001)
 
 
 async def test_a_review_before_both_versions_were_heard_says_what_to_do(driver: Driver) -> None:

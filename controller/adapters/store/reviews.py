@@ -37,6 +37,17 @@ class SqlReviews:
         pairs.sort(key=lambda pair: (pair.group, pair.id))
         return ReviewQueue(rollout_id, head.seed, at, tuple(pairs))
 
+    def newest(self) -> str | None:
+        """The rollout of the newest queue."""
+        query = select(review_queues.c.rollout_id).order_by(review_queues.c.at.desc())
+        with self._engine.connect() as connection:
+            return connection.scalar(query.limit(1))
+
+    def rollout_of(self, pair_id: str) -> str | None:
+        query = select(review_pairs.c.rollout_id).where(review_pairs.c.id == pair_id)
+        with self._engine.connect() as connection:
+            return connection.scalar(query)
+
     def save_queue(self, queue: ReviewQueue, entry: Event) -> None:
         """A queue is made once: a second of the same rollout changes nothing."""
         row = {"rollout_id": queue.rollout_id, "seed": queue.seed, "at": queue.at.isoformat()}
