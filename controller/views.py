@@ -15,6 +15,7 @@ from controller.core.live.gate import OF_NODES, LiveGate
 from controller.core.plan import Plan, Step
 from controller.core.review.gate import PreferenceGate
 from controller.core.rollout import ENDED
+from controller.core.shadow.gate import DisagreementGate
 from controller.evaluation_table import table
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
@@ -69,11 +70,27 @@ def rollout(value: dict[str, Any] | None) -> list[str]:
     if value is None:
         return ["no rollout yet: `rollout start VERSION --percent 5` begins one"]
     lines = [rollout_line(value), f"  next: {value['next_action']}"]
+    if heard := value.get("copies"):
+        lines.append(f"  {copies(heard)}")
     return lines + [verdict(v) for v in value["verdicts"]]
+
+
+def copies(value: dict[str, Any]) -> str:
+    """What both versions heard of the same requests."""
+    if not value["pairs"]:
+        return "copies: no request was heard by both versions yet"
+    texts, by_value = value["texts"], value["texts_by_value"]
+    return (
+        f"copies: {value['pairs']:,} requests of {value['keys']:,} users were heard by both; "
+        f"{100 * texts['rate']:.1f} % of the texts differ ({100 * by_value['rate']:.1f} % with "
+        f"numbers by value), {100 * value['tokens']['rate']:.2f} % of the tokens"
+    )
 
 
 def rollout_line(value: dict[str, Any]) -> str:
     share = "only who opted in" if _asks(value) else f"{value['percent']:g} %"
+    if value.get("shadow"):
+        share += f", copies of {value['shadow']:g} %"
     return (
         f"rollout {value['id']}: {value['from_version']} → {value['version']}, plan "
         f"{value['plan']}, step {value['step']} of {len(value['steps'])}, {share}, "
@@ -84,11 +101,21 @@ def rollout_line(value: dict[str, Any]) -> str:
 def verdict(value: dict[str, Any]) -> str:
     """`digits  CER 4.81 → 4.62  Δ -0.19 [-0.31, -0.07]  n=500  ✔`, rates in percent."""
     low, high = (100 * end for end in value["interval"])
+    if _is_of_copies(value):
+        return (
+            f"  {value['gate']:<24} {100 * value['canary']:.2f} % differ [{low:.2f}, {high:.2f}]  "
+            f"n={value['samples']}  {_SIGNS[value['verdict']]} {value['verdict']}"
+        )
     return (
         f"  {value['gate']:<24} {100 * value['stable']:.2f} → {100 * value['canary']:.2f}  "
         f"Δ {100 * value['difference']:+.2f} [{low:+.2f}, {high:+.2f}]  n={value['samples']}  "
         f"{_SIGNS[value['verdict']]} {value['verdict']}"
     )
+
+
+def _is_of_copies(verdict: dict[str, Any]) -> bool:
+    """Both versions heard the same requests of users: there is one rate, of their disagreement."""
+    return verdict.get("measure") is not None and verdict.get("keys") is not None
 
 
 def versions(value: Sequence[dict[str, Any]]) -> str:
@@ -176,6 +203,7 @@ def plan(value: Plan) -> str:
                  f"undecided: {value.on_inconclusive}")  # fmt: skip
     lines += [_gate(gate, value) for gate in value.gates]
     lines += [_live_gate(gate, value) for gate in value.live_gates]
+    lines += [_disagreement_gate(gate, value) for gate in value.shadow_gates]
     lines += [_preference_gate(gate, value) for gate in value.preference_gates]
     for freeze in value.freeze:
         lines.append(
@@ -189,6 +217,9 @@ def plan(value: Plan) -> str:
 
 def _step(step: Step, plan: Plan) -> str:
     share = f"nodes for {step.percent:g} %" if plan.asks else f"{step.percent:g} %"
+    if step.shadow:
+        copied = f"copies of {step.shadow:g} % of stable's requests"
+        share = f"{share} and {copied}" if step.percent else f"only {copied}, no answers,"
     text = f"{share} for at least {_duration(step.hold_seconds)}"
     if step.min_requests:
         text += f" and {step.min_requests:,} requests{' of who opted in' if plan.asks else ''}"
@@ -204,6 +235,19 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(rest, 60)
     parts = zip((days, hours, minutes, rest), "dhms", strict=True)
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def _disagreement_gate(gate: DisagreementGate, plan: Plan) -> str:
+    what = "tokens" if gate.measure == "mer" else "texts"
+    by_value = ", numbers by value" if gate.form == "numbers" else ""
+    parts = "".join(f" and on #{name}" for name in gate.slices)
+    own = [("failed", gate.on_fail), ("undecided", gate.on_inconclusive)]
+    return (
+        f"gate {gate.name}: of copied requests at most {gate.max_percent:g} % of the {what} may "
+        f"differ between the two versions{by_value} ({gate.confidence:g} % sure), overall{parts}; "
+        f"at least {gate.min_pairs:,} pairs of {gate.min_keys} keys"
+        + "".join(f"; {what}: {action}" for what, action in own if action)
+    )
 
 
 def _preference_gate(gate: PreferenceGate, plan: Plan) -> str:

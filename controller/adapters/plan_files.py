@@ -25,6 +25,7 @@ from controller.core.plan import (
 )
 from controller.core.preflight import LoadCheck
 from controller.core.review.gate import PreferenceGate
+from controller.core.shadow.gate import Counting, DisagreementGate
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
@@ -75,6 +76,7 @@ def _plan(path: Path) -> Plan:
 def _step(section: Section) -> Step:
     percent = section.number("percent")
     values: dict[str, Any] = {
+        "shadow": section.number("shadow", 0.0),
         "hold_seconds": section.duration_seconds("hold", 0.0),
         "min_requests": section.integer("min_requests", 0, minimum=0),
         "pause": section.boolean("pause", False),
@@ -109,24 +111,44 @@ def _freeze(section: Section) -> Freeze:
 
 
 def _gates(root: Section) -> dict[str, tuple[Gate, ...]]:
-    """Those on eval sets, on live traffic and on people's votes stand in one list."""
+    """Those on eval sets, on live traffic, on copies and on people's votes stand in one list."""
     found = [_gate(item.mapping()) for item in root.items("gates")]
     return {
         "gates": tuple(gate for gate in found if isinstance(gate, ErrorRateGate)),
         "live_gates": tuple(gate for gate in found if isinstance(gate, LiveGate)),
+        "shadow_gates": tuple(gate for gate in found if isinstance(gate, DisagreementGate)),
         "preference_gates": tuple(gate for gate in found if isinstance(gate, PreferenceGate)),
     }
 
 
 def _gate(section: Section) -> Gate:
-    kinds = ("error-rate", "preference", *(kind.value for kind in Kind))
+    kinds = ("error-rate", "disagreement", "preference", *(kind.value for kind in Kind))
     match section.choice("kind", kinds):
         case "error-rate":
             return _error_rate(section)
+        case "disagreement":
+            return _disagreement(section)
         case "preference":
             return _preference(section)
         case kind:
             return _live(section, Kind(kind))
+
+
+def _disagreement(section: Section) -> DisagreementGate:
+    gate: dict[str, Any] = {
+        "name": section.get("name", lambda node: node.name("gate"), "disagreement"),
+        "measure": section.choice("measure", get_args(Counting), "mer"),
+        "form": section.choice("form", get_args(Form), "written"),
+        "max_percent": section.number("max_percent", 5.0),
+        "slices": section.get("slices", Node.strings, ()),
+        "min_pairs": section.integer("min_pairs", 200, minimum=1),
+        "min_keys": section.integer("min_keys", 10, minimum=1),
+        "confidence": section.number("confidence", 95.0),
+        "on_fail": section.choice("on_fail", get_args(Action), None),
+        "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
+    }
+    with _located(section):
+        return DisagreementGate(**gate)
 
 
 def _preference(section: Section) -> PreferenceGate:

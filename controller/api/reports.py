@@ -10,6 +10,7 @@ from fastapi import Response
 
 from controller.adapters.store import SqlStore
 from controller.api.service import utc_now
+from controller.core.shadow.overview import overview
 from controller.report import Record, content_policy, html, markdown, report_data, report_of
 
 Format = Literal["markdown", "html", "json"]
@@ -47,4 +48,6 @@ def record_of(store: SqlStore, rollout_id: str) -> Record:
     """Raises NotFound."""
     rollout = store.rollout(rollout_id)
     events, saved = store.rollout_events(rollout_id, _MOST_EVENTS), store.load()
-    return report_of(rollout, events, saved.versions, saved.digests, utc_now())
+    tallies = store.shadows.tallies(rollout_id)
+    heard = overview(tallies) if tallies else None
+    return report_of(rollout, events, saved.versions, saved.digests, utc_now(), heard)

@@ -96,6 +96,7 @@ def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
     measuring = rollout.phase is Phase.HOLDING and rollout.plan.gates and not rollout.evaluated
     return rollout_summary(rollout) | {
         "verdicts": _verdicts(rollout, loop.verdicts(rollout)),
+        "copies": loop.shadow.overview(rollout),
         "next_action": (measuring and loop.gates.progress) or loop.next_action(rollout),
     }
 
@@ -112,6 +113,7 @@ def rollout_summary(rollout: Rollout) -> dict[str, Any]:
         "consent": rollout.plan.consent,
         "steps": [step.percent for step in rollout.plan.steps],
         "percent": rollout.percent,
+        "shadow": rollout.shadow,
         "gates": len(rollout.plan.gates),
         "reason": rollout.reason,
         "actor": rollout.actor,

@@ -14,6 +14,7 @@ from controller.core.gate import ErrorRateGate
 from controller.core.live.gate import OF_NODES, LiveGate
 from controller.core.plan import Gate, Plan
 from controller.core.review.gate import PreferenceGate
+from controller.core.shadow.gate import DisagreementGate
 from controller.report.words import plain
 
 SIGNS: Final = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
@@ -82,7 +83,7 @@ def gate_line(verdict: Mapping[str, Any], plan: Plan) -> GateLine:
         gate=plain(verdict.get("gate", "?")),
         verdict=str(verdict.get("verdict", "?")),
         kind=_kind(verdict, gate),
-        stable=_percent(verdict.get("stable")),
+        stable="–" if isinstance(gate, DisagreementGate) else _percent(verdict.get("stable")),
         canary=_percent(verdict.get("canary")),
         change=_change(verdict),
         samples=_samples(verdict, gate),
@@ -102,6 +103,8 @@ def _kind(verdict: Mapping[str, Any], gate: Gate | None) -> str:
         return _LIVE.get(gate.kind, gate.kind)
     if isinstance(gate, PreferenceGate):
         return "preferred by people"
+    if isinstance(gate, DisagreementGate):
+        return f"{'tokens' if gate.measure == 'mer' else 'texts'} that differ, {gate.form}"
     measure = verdict.get("measure") or getattr(gate, "measure", "")
     form = verdict.get("form") or getattr(gate, "form", "")
     return plain(", ".join(part for part in (str(measure).upper(), str(form)) if part))
@@ -122,6 +125,8 @@ def _samples(verdict: Mapping[str, Any], gate: Gate | None) -> str:
         return f"{counts[0]:,}"
     if isinstance(gate, PreferenceGate):
         return f"{counts[0]:,} pairs, people: {counts[1]:,}"
+    if isinstance(gate, DisagreementGate):
+        return f"{counts[0]:,} pairs of {counts[1]:,} users"
     if isinstance(gate, LiveGate) and gate.kind in OF_NODES:
         return f"{counts[0]:,} looks, nodes: {counts[1]:,}"
     return f"{counts[0]:,} of {counts[1]:,} users"
@@ -161,6 +166,8 @@ def _bound(gate: Gate | None) -> float | None:
     """What passes, as a ratio; None where the gate has no such bound."""
     if isinstance(gate, LiveGate):
         return gate.margin_points / 100
+    if isinstance(gate, DisagreementGate):
+        return gate.max_percent / 100
     return gate.bound if isinstance(gate, ErrorRateGate) else None
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from controller.report import copies
 from controller.report.gates import gate_line
 from controller.report.markdown import actual_share, options
 from controller.report.record import Record
@@ -36,6 +37,8 @@ def html(record: Record) -> str:
             (judgement, [gate_line(v, record.rollout.plan) for v in judgement.verdicts])
             for judgement in reversed(record.judgements)
         ],
+        copies_header=copies.HEADER,
+        copies_rows=copies.rows(record.copies),
         cases=cases(record.measured),
         plan_lines=plan(record.rollout.plan).splitlines(),
         style=Markup(style),  # noqa: S704  # our own file

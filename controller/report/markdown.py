@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from controller.report import copies
 from controller.report.gates import GateLine, gate_line
 from controller.report.record import Judgement, Record
 from controller.report.words import course, duration, headline, moment, people, plain
@@ -19,7 +20,7 @@ def markdown(record: Record) -> str:
     """One text; everything that came from outside is escaped."""
     parts = [_head(record), _versions(record), _phases(record), _shares(record)]
     parts += [_judgement(judgement, record) for judgement in record.judgements]
-    parts += [_worst(record), _plan(record), _events(record)]
+    parts += [_copies(record), _worst(record), _plan(record), _events(record)]
     parts += [f"Made on {moment(record.made_at)} from what the controller keeps."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -106,6 +107,14 @@ def _more(line: GateLine) -> str:
     if not line.more:
         return ""
     return " (" + escaped(", ".join(f"{name} {value}" for name, value in line.more)) + ")"
+
+
+def _copies(record: Record) -> str:
+    found = copies.rows(record.copies)
+    if not found:
+        return ""
+    rows = [[escaped(cell) for cell in row] for row in found]
+    return "## What both versions heard of the same requests\n\n" + _table(copies.HEADER, rows)
 
 
 def _worst(record: Record) -> str:

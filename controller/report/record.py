@@ -59,6 +59,7 @@ class Record:
     measured: Mapping[str, Any]  # eval sets and the worst utterances; empty where not kept
     events: tuple[Event, ...]
     made_at: datetime.datetime
+    copies: Mapping[str, Any] | None = None  # what both versions heard of copied requests
 
     @property
     def ended_at(self) -> datetime.datetime | None:
@@ -83,8 +84,9 @@ def report_of(
     versions: Mapping[str, Version],
     digests: Mapping[str, str],
     now: datetime.datetime,
+    copies: Mapping[str, Any] | None = None,
 ) -> Record:
-    """`events` are those of the rollout's time, in order."""
+    """`events` are those of the rollout's time, in order; `copies` is a shadow.overview."""
     own = [event for event in events if event.subject == rollout.id]
     return Record(
         rollout=rollout,
@@ -98,6 +100,7 @@ def report_of(
         measured=next((e.data for e in reversed(own) if e.kind == "gates.measured"), {}),
         events=tuple(events),
         made_at=now,
+        copies=copies,
     )
 
 

@@ -44,7 +44,7 @@ def test_the_default_plan_shows_every_key_and_the_keys_show_the_defaults(tmp_pat
     assert default == bare
 
 
-@pytest.mark.parametrize("name", ["default", "cautious", "fast"])
+@pytest.mark.parametrize("name", ["default", "cautious", "fast", "shadow-first"])
 def test_the_plans_that_come_with_it_fit_the_eval_sets_that_come_with_it(name: str) -> None:
     plan = load_plan(name, [ROLLOUTS])
     assert plan.name == name
@@ -179,11 +179,11 @@ def test_a_gate_may_bound_a_share_of_the_rate_and_have_consequences_of_its_own(
 def test_the_first_folder_that_has_a_plan_wins(tmp_path: Path) -> None:
     (tmp_path / "fast.yaml").write_text("steps: [{percent: 100}]\n")
     assert len(load_plan("fast", [tmp_path, ROLLOUTS]).steps) == 1
-    assert known_plans([tmp_path, ROLLOUTS]) == ("cautious", "default", "fast")
+    assert known_plans([tmp_path, ROLLOUTS]) == ("cautious", "default", "fast", "shadow-first")
 
 
 def test_an_unknown_plan_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(NotFound, match="there is cautious, default, fast"):
+    with pytest.raises(NotFound, match="there is cautious, default, fast, shadow-first"):
         load_plan("slow", [ROLLOUTS])
 
 
@@ -241,3 +241,19 @@ def test_nonsense_is_refused_with_file_line_and_key(
     tmp_path: Path, text: str, expected: str
 ) -> None:
     assert refusal(tmp_path, text).startswith(expected)
+
+
+def test_the_plan_that_listens_first_compares_copies(tmp_path: Path) -> None:
+    plan = load_plan("shadow-first", [ROLLOUTS])
+    assert (plan.steps[0].percent, plan.steps[0].shadow) == (0, 20)
+    (gate,) = plan.shadow_gates
+    assert (gate.measure, gate.max_percent, gate.slices, gate.on_fail) == (
+        "mer", 8, ("digits",), "hold",
+    )  # fmt: skip
+
+
+def test_copies_that_no_step_makes_are_refused_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("steps: [{percent: 100}]\ngates:\n  - {kind: disagreement}\n")
+    with pytest.raises(InvalidConfig, match=r"plan.yaml:1: steps: gate disagreement needs a step"):
+        load_plan(str(path), [])
