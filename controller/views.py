@@ -30,8 +30,8 @@ def status(value: dict[str, Any]) -> str:
         lines.append(f"! {value['alarm']}")
     if router["failed_over"]:
         lines.append("! failed over: the backup serves all traffic of stable")
-    lines.append(f"traffic: stable {share['stable']:g} %, canary {share['canary']:g} %"
-                 f"{_actual(router['traffic'])}")  # fmt: skip
+    shares = ", ".join(f"{pool} {percent:g} %" for pool, percent in share.items())
+    lines.append(f"traffic: {shares}{_actual(router['traffic'])}")
     if value["rollout"] is not None and _asks(value["rollout"]):
         lines.append(
             f"consent required: nobody is chosen at random; rules and {router['url']}/canary "
@@ -191,6 +191,12 @@ def plan(value: Plan) -> str:
         lines.append(
             "consent required: only who opts in on the router's page /canary, or whom a rule of "
             "the fleet names, gets the new version; the percentages only size its pool"
+        )
+    if value.baseline:
+        lines.append(
+            "baseline: as many fresh nodes of the old version as the canary has start with it and "
+            "get the same share (above 50 % what is left, above 80 % none); live gates compare the "
+            "canary with them instead of with stable"
         )
     if value.load_check is not None:
         check = value.load_check

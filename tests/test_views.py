@@ -1,6 +1,7 @@
 from controller import views
 from controller.api.evaluation_report import report
 from controller.core.gate import ErrorRateGate
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Plan, Step
 from controller.core.review.gate import PreferenceGate
 from controller.core.scoring import Score, UtteranceScore
@@ -49,6 +50,21 @@ def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
 def test_an_alarm_stands_before_everything_else() -> None:
     lines = views.status(STATUS | {"alarm": "no node is ready"}).splitlines()
     assert lines[1] == "! no node is ready"
+
+
+def test_a_baseline_is_told_with_its_share() -> None:
+    shares = {"stable": 90.0, "canary": 5.0, "baseline": 5.0}
+    router = STATUS["router"] | {"percent": shares}
+    lines = views.status(STATUS | {"router": router}).splitlines()
+    assert lines[1].startswith("traffic: stable 90 %, canary 5 %, baseline 5 % (canary got 4.8 %")
+
+
+def test_a_plan_with_a_baseline_says_what_it_is_and_that_gates_compare_with_it() -> None:
+    steps = (Step(5, 600), Step(100))
+    plan = Plan("mine", steps, live_gates=(LiveGate("success", Kind.SUCCESS),), baseline=True)
+    (line,) = [line for line in views.plan(plan).splitlines() if line.startswith("baseline: ")]
+    assert "as many fresh nodes of the old version as the canary has" in line
+    assert "compare the canary with them instead of with stable" in line
 
 
 def test_where_consent_is_required_the_status_says_that_nobody_is_chosen() -> None:

@@ -60,6 +60,7 @@ def _plan(path: Path) -> Plan:
         "on_fail": root.choice("on_fail", get_args(OnFail), "rollback"),
         "on_inconclusive": root.choice("on_inconclusive", get_args(OnInconclusive), "hold"),
         "consent": root.choice("consent", get_args(Consent), "none"),
+        "baseline": root.boolean("baseline", False),
         "start_deadline_seconds": root.duration_seconds("start_deadline", 300.0),
         "rollback_window_seconds": root.duration_seconds("rollback_window", 3600.0),
         "eval_sets": _eval_sets(root),

@@ -107,7 +107,8 @@ def _traffic(traffic: Traffic) -> Mapping[str, Any] | None:
     if not traffic.share:
         return None
     summary = traffic.summary()
-    kept = ("requests", "opted_in", "keys", "canary_percent_actual", "failed", "rescued")
+    kept = ("requests", "opted_in", "keys", "canary_percent_actual", "baseline_percent_actual",
+            "failed", "rescued")  # fmt: skip
     return {"share": traffic.share} | {name: summary[name] for name in kept}
 
 

@@ -75,15 +75,17 @@ class Traffic:
         self.by_rule.clear()
 
     def summary(self) -> dict[str, Any]:
-        """Shares in percent of the random traffic; `warning` where keys are too few for one."""
+        """Shares in percent of the random traffic, the baseline's None without one; `warning`
+        where keys are too few for one."""
         total = self.requests.total()
-        canary = self.requests["canary"]
+        canary, baseline = self.requests["canary"], self.requests["baseline"]
         few = 0 < len(self._keys) < KEYS_FOR_AN_HONEST_PERCENTAGE
         return {
             "requests": total,
             "opted_in": self.by_rule.total(),
             "keys": len(self._keys),
             "canary_percent_actual": round(100 * canary / total, 2) if total else None,
+            "baseline_percent_actual": round(100 * baseline / total, 2) if baseline else None,
             "failed": self.failed,
             "rescued": self.rescued,
             "failed_attempts_by_node": dict(self.attempts_failed),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from controller.report import copies
 from controller.report.gates import GateLine, gate_line
@@ -77,11 +77,20 @@ def _shares(record: Record) -> str:
         return ""
     rows = [
         (f"{share['share']:g} %", actual_share(share["canary_percent_actual"]),
+         *baseline_shares(record, share),
          f"{share['requests']:,}", f"{share['keys']:,}", f"{share['opted_in']:,}")
         for share in record.shares
     ]  # fmt: skip
-    header = ("asked", "canary got", "random requests", "users seen", "opted in")
+    baseline = ("baseline got",) if record.rollout.plan.baseline else ()
+    header = ("asked", "canary got", *baseline, "random requests", "users seen", "opted in")
     return "## Shares of the traffic\n\n" + _table(header, rows)
+
+
+def baseline_shares(record: Record, share: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cell of the baseline, where the plan has one."""
+    if not record.rollout.plan.baseline:
+        return ()
+    return (actual_share(share.get("baseline_percent_actual")),)
 
 
 def actual_share(percent: float | None) -> str:

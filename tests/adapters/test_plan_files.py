@@ -134,6 +134,27 @@ def test_a_plan_may_require_consent(tmp_path: Path) -> None:
     assert "expected one of none, required" in refusal(tmp_path, STEPS + "consent: maybe\n")
 
 
+LIVE = "gates: [{kind: success}]\n"
+
+
+def test_a_plan_may_ask_for_a_baseline(tmp_path: Path) -> None:
+    assert read(tmp_path, STEPS + LIVE + "baseline: true\n").baseline
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("baseline: true\n", "mine.yaml:2: baseline: no gate would compare with it"),
+        (LIVE + "consent: required\nbaseline: true\n", "mine.yaml:4: baseline: where consent"),
+        (LIVE + "baseline: 5\n", "mine.yaml:3: baseline: expected "),
+    ],
+)
+def test_a_baseline_that_makes_no_sense_is_refused_with_its_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    assert refusal(tmp_path, STEPS + text).startswith(said)
+
+
 def test_a_freeze_is_read_with_its_time_zone(tmp_path: Path) -> None:
     plan = read(
         tmp_path, STEPS + "freeze: [{cron: 0 18 * * fri, for: 2d14h, timezone: Asia/Shanghai}]\n"

@@ -27,6 +27,11 @@ def test_the_actual_share_is_that_of_random_traffic() -> None:
     assert (summary["requests"], summary["canary_percent_actual"]) == (4, 25.0)
 
 
+def test_the_actual_share_of_a_baseline_is_told_where_there_is_one() -> None:
+    assert counted(served(), served("baseline"))["baseline_percent_actual"] == 50.0
+    assert counted(served(), served("canary"))["baseline_percent_actual"] is None
+
+
 def test_opted_in_requests_are_counted_apart() -> None:
     summary = counted(served(), served("canary", decided_by="cookie"))
     assert (summary["canary_percent_actual"], summary["opted_in"]) == (0.0, 1)

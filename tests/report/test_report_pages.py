@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from controller.core.rollout import Phase
+from controller.engine.records import Served
 from controller.report import content_policy, html, markdown
-from tests.report.reports import History, hostile, promoted_and_rolled_back
+from tests.report.reports import PLAN, History, hostile, promoted_and_rolled_back
 
 VOID = {"meta", "rect", "line", "circle"}
 FETCHING = {"src", "href", "xlink:href", "action", "srcset", "data", "poster", "background"}
@@ -119,3 +122,19 @@ def test_the_markdown_has_the_numbers_of_every_step() -> None:
     assert "## Gates at step 1 (5 %), 2026-11-21 12:10:30 UTC" in text
     assert "| error-rate digits | CER, written | ✕ Fail | 4.81 % | 8.01 % |" in text
     assert "reference 请拨打一零零八" in text
+
+
+def test_the_share_of_a_baseline_has_a_column_where_the_plan_asked_for_one() -> None:
+    history = History(plan=replace(PLAN, baseline=True))
+    history.to(Phase.HOLDING, 10, "ready", reached_percent=5.0)
+    history.traffic.observe([], 5)
+    shares = [("stable", 9), ("canary", 1), ("baseline", 1)]
+    history.traffic.observe(
+        [Served(pool, "percent", "k", 200, (("a", 200),)) for pool, n in shares for _ in range(n)],
+        5,
+    )
+    history.to(Phase.WAITING, 600, "waits")
+    assert "| 5 % | 9.09 % | 9.09 % | 11 |" in markdown(history.record())
+    assert "baseline got" in Page(html(history.record())).text
+    for text in (markdown(promoted_and_rolled_back()), html(promoted_and_rolled_back())):
+        assert "baseline got" not in text
