@@ -5,6 +5,7 @@ are summed once a chunk of requests rather than at each (a test compares the two
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +35,20 @@ class EventTests:
     for `worse` has reached."""
 
     def __init__(
-        self, is_canary: Bools, rollouts: int, margin: float, expected: float, budget: float
+        self,
+        is_canary: Bools,
+        rollouts: int,
+        margin: float,
+        expected: float,
+        budget: float,
+        rises: Sequence[hazard.Rise] = event_test.ADDED,
     ) -> None:
         self.rollouts, self.margin, self.expected, self.budget = rollouts, margin, expected, budget
         self.worse, self.within = Decided.none(rollouts), Decided.none(rollouts)
         self.most = np.zeros(rollouts)
-        self._extras = np.array([0.0, margin, *event_test.EXTRAS])
+        hypotheses = (hazard.NO_RISE, hazard.Rise(margin), *rises)
+        self._extras = np.array([rise.extra for rise in hypotheses])
+        self._times = np.array([rise.times for rise in hypotheses])
         self._events = np.zeros(len(is_canary), np.int32)
         self._place = np.cumsum(is_canary) - 1  # of a canary's key in `_credits`
         self._credits = np.zeros((int(self._place[-1]) + 1, len(self._extras)))
@@ -92,7 +101,8 @@ class EventTests:
 
     def _rates(self, shape: Floats, size: Floats, requests: Ints, events: Ints) -> Floats:
         own = np.maximum(0, events[:, None] - self._extras * requests[:, None])
-        rates = (shape[:, None] + own) / (size + requests)[:, None] + self._extras
+        told = size[:, None] + self._times * requests[:, None]
+        rates = self._times * (shape[:, None] + own) / told + self._extras
         return np.minimum(hazard.HIGHEST_RATE, rates)
 
     def _weigh(
@@ -155,9 +165,9 @@ class EventTests:
         return counted
 
     def _decide(self, chunk: Chunk, row: Ints, column: Ints, made: int) -> None:
-        extras = self._log[row, 2:]
-        most = extras.max(axis=1)
-        worse = most + np.log(np.exp(extras - most[:, None]).mean(axis=1))
+        rises = self._log[row, 2:]
+        most = rises.max(axis=1)
+        worse = most + np.log(np.exp(rises - most[:, None]).mean(axis=1))
         self.most[row] = np.maximum(self.most[row], worse)
         for decided, evidence, budget in (
             (self.worse, worse, self.budget),

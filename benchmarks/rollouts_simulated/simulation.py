@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.rollouts_simulated.ours import Decided, EventTests
 from benchmarks.rollouts_simulated.traffic import CHUNK, SHARE, Chunk, Fault, Ints, Traffic
+from controller.core.live.event_test import STRETCHED
 from controller.core.live.gate import FAIL_BUDGET, Kind
 
 _BIN: Final = 60  # requests: an interval of 60 s at 1 request/s
@@ -70,10 +71,8 @@ def _batch(
 ) -> Outcome:
     traffic = Traffic(rng, rollouts, users, fault, shape, latency)
     keys = traffic.is_canary
-    success = EventTests(
-        keys, rollouts, margin=0.01, expected=0.01, budget=FAIL_BUDGET[Kind.SUCCESS]
-    )
-    slow = EventTests(keys, rollouts, margin=0.05, expected=0.05, budget=FAIL_BUDGET[Kind.LATENCY])
+    success = EventTests(keys, rollouts, 0.01, 0.01, FAIL_BUDGET[Kind.SUCCESS])
+    slow = EventTests(keys, rollouts, 0.05, 0.05, FAIL_BUDGET[Kind.LATENCY], STRETCHED)
     counted: list[list[Ints]] = [[], [], [], []]
     while traffic.made < requests:
         decided = _all_decided(success, slow if latency else None)

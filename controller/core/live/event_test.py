@@ -27,13 +27,18 @@ key's evidence counts for more than that."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
-from controller.core.live.hazard import Frailty, rate
+from controller.core.live.hazard import NO_RISE, Frailty, Rise, rate
 from controller.core.live.pool_counts import PoolCounts
 
-# How much worse a canary may be, as ratios added to each key's own rate; equally likely.
-EXTRAS: Final = (0.004, 0.01, 0.025, 0.05, 0.12, 0.4)
+# How a canary may be worse; equally likely. A fault strikes requests whoever made them: it adds to
+# each key's own rate. Half a decade lies between them: one that is off by less is nearly as good.
+ADDED: Final = (Rise(0.004), Rise(0.012), Rise(0.04), Rise(0.12))
+# What is slower makes all times longer, and that multiplies the share of those beyond a limit: it
+# rises most for users who were slow before.
+STRETCHED: Final = (*ADDED, Rise(times=2), Rise(times=4))
 _HORIZON_REQUESTS: Final = 1000  # "around then": older requests fade from the rates
 _FADE: Final = 1 - 1 / _HORIZON_REQUESTS
 _HEAVIEST: Final = 1e9  # the newest request's weight, before all are scaled down
@@ -47,20 +52,23 @@ MOST_KEYS: Final = 20_000  # further ones are not counted: memory stays bounded
 
 class EventTest:
     """`margin`: the rise (a ratio) that a promoted version may have. `expected`: stable's rate
-    before anything is known. Feed it in order; it holds a few numbers a key."""
+    before anything is known. `rises`: how it may be worse. Feed it in order; it holds a few
+    numbers a key."""
 
-    def __init__(self, margin: float, expected: float = 0.01) -> None:
+    def __init__(
+        self, margin: float, expected: float = 0.01, rises: Sequence[Rise] = ADDED
+    ) -> None:
         self.margin = margin
         self.frailty = Frailty(expected)
         self.stable = PoolCounts()
         self.canary = PoolCounts()
-        # Hypotheses: equal, worse by the margin, then worse by each of EXTRAS.
-        self._extras = (0.0, margin, *EXTRAS)
-        self._log_likelihoods = [0.0] * len(self._extras)
+        # Hypotheses: equal, worse by the margin, then each of the rises.
+        self._hypotheses = (NO_RISE, Rise(margin), *rises)
+        self._log_likelihoods = [0.0] * len(self._hypotheses)
         # Sums of rates; instead of fading old ones, each request weighs more than the one before.
         self._weight = 1.0
         self._stable_rates = 0.0
-        self._canary_rates = [0.0] * len(self._extras)
+        self._canary_rates = [0.0] * len(self._hypotheses)
         self._since = 0  # requests of the canary since its share last changed
         self._pending: list[tuple[float, bool, str, list[float]]] = []
         self._clean = 0.0
@@ -76,8 +84,8 @@ class EventTest:
             return
         requests, events = found
         shape, size = self.frailty.parameters()
-        mine = self._extras if canary else (0.0,)
-        rates = [rate(shape, size, requests, events, extra) for extra in mine]
+        mine = self._hypotheses if canary else (NO_RISE,)
+        rates = [rate(shape, size, requests, events, rise) for rise in mine]
         self._add_to_rates(canary, rates)
         if canary and requests < _CLEAN_REQUESTS:
             self._bet_on_good_ones(event)
@@ -95,7 +103,7 @@ class EventTest:
     def share_changed(self) -> None:
         """The canary gets another share of the traffic from now on: who made requests around
         then is learned anew; the evidence stays."""
-        self._stable_rates, self._canary_rates = 0.0, [0.0] * len(self._extras)
+        self._stable_rates, self._canary_rates = 0.0, [0.0] * len(self._hypotheses)
         self._since, self._pending = 0, []
 
     def _add_to_rates(self, canary: bool, rates: list[float]) -> None:
@@ -117,8 +125,8 @@ class EventTest:
         self._clean += math.log(won)
 
     def _keep_the_most(self) -> None:
-        _, margin, *extras = self._log_likelihoods
-        self.worse = max(self.worse, _log_mean_exp(extras))
+        _, margin, *worse = self._log_likelihoods
+        self.worse = max(self.worse, _log_mean_exp(worse))
         self.within = max(self.within, _log_mean_exp([-margin, self._clean]))
 
     def _wait(self, canary: bool, key: str, rates: list[float]) -> None:
@@ -161,6 +169,7 @@ class EventTest:
         """Everything that was learned: a controller that starts again goes on from here."""
         return {
             "margin": self.margin,
+            "rises": self._hypotheses[2:],
             "frailty": self.frailty.to_json(),
             "stable": self.stable.to_json(),
             "canary": self.canary.to_json(),
@@ -178,7 +187,7 @@ class EventTest:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> EventTest:
-        test = cls(value["margin"])
+        test = cls(value["margin"], rises=[Rise(*rise) for rise in value["rises"]])
         test.frailty = Frailty(**value["frailty"])
         test.stable = PoolCounts.from_json(value["stable"])
         test.canary = PoolCounts.from_json(value["canary"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from controller.core.live.event_test import EventTest
+from controller.core.live.event_test import ADDED, STRETCHED, EventTest
 from controller.core.live.gate import OF_NODES, Kind, LiveGate, LiveVerdict
 from controller.core.live.judge import judge_degraded, judge_events, judge_memory
 from controller.core.live.memory import MemoryTrend
@@ -24,11 +24,7 @@ class LiveEvidence:
 
     def __init__(self, gates: Sequence[LiveGate]) -> None:
         self.gates = tuple(gates)
-        self._tests = {
-            gate.name: EventTest(gate.margin_points / 100, _EXPECTED.get(gate.kind, 0.01))
-            for gate in gates
-            if gate.kind not in OF_NODES
-        }
+        self._tests = {gate.name: _test(gate) for gate in gates if gate.kind not in OF_NODES}
         self._slowness = {
             gate.name: Slowness(gate.kind is Kind.REAL_TIME_FACTOR)
             for gate in gates
@@ -120,3 +116,10 @@ class LiveEvidence:
         evidence._degraded = dict(value["degraded"])
         evidence._looks = value["looks"]
         return evidence
+
+
+def _test(gate: LiveGate) -> EventTest:
+    margin = gate.margin_points / 100
+    if gate.kind in _EXPECTED:
+        return EventTest(margin, _EXPECTED[gate.kind], STRETCHED)
+    return EventTest(margin, rises=ADDED)

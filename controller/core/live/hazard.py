@@ -10,7 +10,7 @@ Mean and shape are learned as the requests come, from stable's keys alone."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 HIGHEST_RATE: Final = 0.95
 # What is believed before anything is seen, and how many observations that belief is worth.
@@ -57,8 +57,20 @@ class Frailty:
         return asdict(self)
 
 
-def rate(shape: float, size: float, requests: int, events: int, extra: float) -> float:
-    """The next request's rate (a ratio) where the version adds `extra` to each key's own rate;
-    as many events are then put down to the version as it makes on average."""
-    own = max(0.0, events - extra * requests) if extra else events
-    return min(HIGHEST_RATE, (shape + own) / (size + requests) + extra)
+class Rise(NamedTuple):
+    """What a version may do to each key's own rate: `times` as high, plus `extra` (a ratio)."""
+
+    extra: float = 0.0
+    times: float = 1.0
+
+
+NO_RISE: Final = Rise()
+
+
+def rate(shape: float, size: float, requests: int, events: int, rise: Rise) -> float:
+    """The next request's rate (a ratio), if so it rose. Of the key's events as many are put down
+    to `extra` as it makes on average; and where rates are `times` as high, each request tells as
+    much of the key's own rate as so many would (proportional hazards with gamma frailty)."""
+    own = max(0.0, events - rise.extra * requests) if rise.extra else events
+    risen = rise.times * (shape + own) / (size + rise.times * requests) + rise.extra
+    return min(HIGHEST_RATE, risen)
