@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,7 +19,11 @@ import typer
 from controller import report_command, views
 from controller.client import Client, Rejected, Unreachable
 from controller.core.errors import ControllerError
+from controller.options import Json, StateDir
+from controller.options import message as _message
+from controller.options import show as _show
 from controller.report_command import ReportFormat
+from controller.review_command import eval_set_app, review_app
 from controller.settings import DEFAULT_STATE_DIR, RuntimeChoice, Settings
 
 FAILED, VERDICT_FAIL, VERDICT_INCONCLUSIVE, UNREACHABLE = 1, 3, 4, 5
@@ -34,11 +38,8 @@ versions_app = typer.Typer(help="Versions: immutable bundles of model and option
 plan_app = typer.Typer(help="Plans: the steps and gates of a rollout.", no_args_is_help=True)
 app.add_typer(versions_app, name="versions")
 app.add_typer(plan_app, name="plan")
-
-StateDir = Annotated[
-    Path, typer.Option("--state-dir", envvar="ASR_ROLLOUT_STATE_DIR", help="The state folder.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+app.add_typer(review_app, name="review")
+app.add_typer(eval_set_app, name="eval-set")
 
 
 def main() -> None:
@@ -60,14 +61,6 @@ def _end(message: str, status: int) -> None:
     else:
         print(f"rollout: {message}", file=sys.stderr)
     sys.exit(status)
-
-
-def _show(value: Any, as_json: bool, view: Callable[[Any], str]) -> None:
-    print(json.dumps(value, ensure_ascii=False) if as_json else view(value))
-
-
-def _message(value: Any) -> str:
-    return str(value["message"])
 
 
 @app.command()

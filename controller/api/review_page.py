@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from controller.api import review
+from controller.api import corrections, review
 from controller.api.pages import environment
 from controller.api.raters import RaterKeys
 from controller.api.review import audio_response
@@ -115,6 +115,7 @@ async def script() -> FileResponse:
 def add_review(app: FastAPI) -> None:
     """The page, and the API beside it."""
     app.include_router(review.router)
+    app.include_router(corrections.router)
     app.include_router(router)
 
     @app.exception_handler(NotInvited)

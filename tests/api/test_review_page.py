@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from controller.adapters.eval_sets import read_eval_set
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.api.access import access_check
@@ -273,3 +274,31 @@ async def test_without_a_review_the_page_says_so(site: Site, tmp_path: Path) -> 
     answer = await other.browser().post("/api/review", json={}, headers=TOKEN)
     assert (answer.status_code, answer.json()["pairs"]) == (201, 20)
     other.store.close()
+
+
+async def test_corrected_texts_become_an_eval_set_with_one_command(site: Site) -> None:
+    recording = Path(__file__).parents[2] / "eval_sets/digits/audio/digits-0000.ogg"
+    for path in (site.sets / "digits").iterdir():
+        path.write_bytes(recording.read_bytes())
+    client = site.browser()
+    url = "/api/eval-sets/reviewed/corrected"
+    answer = await client.post(url, json={}, headers=TOKEN)
+    assert (answer.status_code, answer.json()["title"]) == (409, "Refused")
+    question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
+    body = {"pair": question["pair"], "rater": "bot", "vote": "neither", "corrected": "请拨打10086"}
+    await client.post("/api/review/votes", json=body, headers=TOKEN)
+    answer = await client.post(url, json={"actor": "ann"}, headers=TOKEN)
+    assert answer.json()["added"] == [f"reviewed-{question['pair']}"]
+    (added,) = read_eval_set(site.sets, "reviewed").utterances
+    assert added.target == "请拨打10086"
+    event = (await asyncio.to_thread(site.store.last_events, 1))[0]
+    assert (event.kind, event.subject, event.actor) == ("eval_set.extended", "reviewed", "ann")
+
+
+async def test_an_eval_set_does_not_change_under_a_rollout_that_is_measured_on_it(
+    site: Site,
+) -> None:
+    url = "/api/eval-sets/digits/corrected"
+    answer = await site.browser().post(url, json={}, headers=TOKEN)
+    assert answer.status_code == 409
+    assert "must not change under it" in answer.json()["detail"]

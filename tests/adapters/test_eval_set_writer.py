@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.eval_set_writer import add_recordings
+from controller.adapters.eval_sets import read_eval_set
+from controller.core.errors import InvalidConfig, InvalidName, Refused
+from controller.core.eval_set import Utterance
+
+DIGITS = Path(__file__).parents[2] / "eval_sets"
+
+
+def corrected(number: int, text: str = "请拨打10086") -> Utterance:
+    utterance = read_digits()[number]
+    return replace(utterance, key=f"reviewed-{number}", target=text)
+
+
+def read_digits() -> tuple[Utterance, ...]:
+    return read_eval_set(DIGITS, "digits").utterances
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_new_eval_set_is_one_that_can_be_read(tmp_path: Path) -> None:
+    spoken = replace(
+        corrected(1), speaker="mei", hotwords=("打",), language="zh", tags=("silence",)
+    )
+    found = add_recordings(tmp_path, "calls", [corrected(0), spoken])
+    assert (found.added, found.known) == (("reviewed-0", "reviewed-1"), ())
+    first, second = read_eval_set(tmp_path, "calls").utterances
+    assert first.target == "请拨打10086"
+    assert first.tags == (*read_digits()[0].tags, "reviewed")
+    assert second.tags == ("reviewed",)  # something was said
+    assert (second.speaker, second.hotwords, second.language) == ("mei", ("打",), "zh")
+    assert Path(first.source).read_bytes() == Path(read_digits()[0].source).read_bytes()
+
+
+def test_further_recordings_come_behind_those_that_are_there(tmp_path: Path) -> None:
+    add_recordings(tmp_path, "calls", [corrected(0)])
+    before = (tmp_path / "calls" / "manifest.jsonl").read_bytes()
+    add_recordings(tmp_path, "calls", [corrected(1)])
+    assert (tmp_path / "calls" / "manifest.jsonl").read_bytes().startswith(before)
+    assert len(read_eval_set(tmp_path, "calls").utterances) == 2
+
+
+def test_the_same_audio_is_not_added_twice_whatever_its_name(tmp_path: Path) -> None:
+    add_recordings(tmp_path, "calls", [corrected(0)])
+    before = files(tmp_path)
+    again = replace(corrected(0), key="reviewed-other")
+    with pytest.raises(Refused, match="nothing was added to calls: it has all 1 recordings"):
+        add_recordings(tmp_path, "calls", [again])
+    assert files(tmp_path) == before
+    assert add_recordings(tmp_path, "calls", [again, corrected(2)]).known == ("reviewed-other",)
+
+
+@pytest.mark.parametrize("text", ["", " ", "。"])
+def test_a_text_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Refused, match="says nothing; nothing was added"):
+        add_recordings(tmp_path, "calls", [corrected(0), corrected(1, text)])
+    assert files(tmp_path) == {}
+
+
+def test_audio_that_no_eval_set_may_have_leaves_the_set_as_it_was(tmp_path: Path) -> None:
+    add_recordings(tmp_path, "calls", [corrected(0)])
+    before = files(tmp_path)
+    (tmp_path / "noise.wav").write_bytes(b"noise")
+    noise = replace(corrected(1), source=str(tmp_path / "noise.wav"))
+    with pytest.raises(InvalidConfig, match="is not WAV"):
+        add_recordings(tmp_path, "calls", [corrected(2), noise])
+    gone = replace(corrected(1), source=str(tmp_path / "gone.wav"))
+    with pytest.raises(Refused, match="the eval set is as it was"):
+        add_recordings(tmp_path, "calls", [corrected(2), gone])
+    assert files(tmp_path) == before | {"noise.wav": b"noise"}
+
+
+def test_an_eval_set_that_is_broken_is_not_made_longer(tmp_path: Path) -> None:
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls" / "manifest.jsonl").write_text("{}\n")
+    with pytest.raises(InvalidConfig):
+        add_recordings(tmp_path, "calls", [corrected(0)])
+    assert (tmp_path / "calls" / "manifest.jsonl").read_text() == "{}\n"
+
+
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidName):
+        add_recordings(tmp_path, "../calls", [corrected(0)])
+
+
+def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
+    threads = [
+        threading.Thread(target=add_recordings, args=(tmp_path, "calls", [corrected(n)]))
+        for n in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = (tmp_path / "calls" / "manifest.jsonl").read_text().splitlines()
+    assert {json.loads(line)["key"] for line in lines} == {f"reviewed-{n}" for n in range(6)}
