@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from controller.adapters.routing_switch import read_routing
 from tests.end_to_end.running_fleet import RunningFleet
 from tests.end_to_end.stories import promotion_a_killed_node_and_rollback
 
@@ -38,6 +39,33 @@ def test_a_canary_that_is_still_loading_is_given_up_by_rollback(fleet: RunningFl
     assert fleet.status()["router"]["percent"] == {"stable": 100, "canary": 0}
     fleet.until_settled()
     assert "v3-1" not in fleet.node_pids()
+
+
+LISTENING = """
+steps: [{percent: 0, shadow: 100, hold: 1h}, {percent: 100}]
+gates: [{kind: disagreement, on_fail: hold}]
+"""
+
+
+def test_a_version_that_only_listens_is_compared_and_answers_nobody(fleet: RunningFleet) -> None:
+    (fleet.folder / "listening.yaml").write_text(LISTENING)
+    plan = str(fleet.folder / "listening.yaml")
+    fleet.rollout("start", "v3", "--plan", plan, "--force")
+    fleet.until_phase("holding")
+    with fleet.load() as load:
+        fleet.until(lambda: fleet.status()["rollout"]["copies"]["pairs"] >= 5)
+        fleet.kill_controller()
+        assert fleet.run("rollback")["controller"] is False
+        assert read_routing(fleet.folder_state().router_dir)["shadow"] is None
+        fleet.up()
+        fleet.until_phase("rolled_back")
+    assert load.failed == []
+    assert {answer.version for answer in load.answers} == {"v1"}
+    rollout = fleet.status()["rollout"]
+    fleet.until(lambda: fleet.status()["rollout"]["copies"] is not None)
+    (verdict,) = rollout["verdicts"]
+    assert (verdict["gate"], verdict["verdict"]) == ("disagreement overall", "inconclusive")
+    fleet.until_settled()
 
 
 def test_the_status_has_what_other_tools_rely_on(fleet: RunningFleet) -> None:
