@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from controller.adapters.api_keys import NO_KEYS, ApiKeys
 from controller.adapters.model_files import check_models
 from controller.adapters.notification_targets import read_targets
 from controller.adapters.yaml_file import Node, Section, read_yaml
@@ -55,6 +56,7 @@ class FleetFile:
     plans_dir: Path | None
     limits: Limits
     notifications: tuple[Target, ...] = ()
+    api_keys: ApiKeys = NO_KEYS
 
 
 def read_fleet(path: Path) -> FleetFile:
@@ -73,6 +75,7 @@ def read_fleet(path: Path) -> FleetFile:
         plans_dir=root.get("plans", lambda n: folder / n.string(), None),
         limits=_limits(root.get("limits", Node.mapping, None)),
         notifications=root.get("notifications", lambda n: read_targets(n, folder), ()),
+        api_keys=root.get("api_keys_file", lambda n: _api_keys(n, folder), NO_KEYS),
     )
     _refuse_roles_without_key(root, fleet)
     root.done()
@@ -259,6 +262,15 @@ def _file(node: Node, folder: Path) -> Path:
     if not path.is_file():
         raise node.error(f"there is no file {path}")
     return path
+
+
+def _api_keys(node: Node, folder: Path) -> ApiKeys:
+    keys = ApiKeys(_file(node, folder))
+    try:
+        keys.check()
+    except Refused as error:
+        raise _at(node, error) from error
+    return keys
 
 
 def _positive_duration(node: Node) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,15 +13,18 @@ from controller.core.health import NodeMemory
 from controller.core.shadow.pair import Heard
 from controller.engine.ports import Readiness
 
-# Of a node that is busy, starts, stops, or is behind something that cannot reach it.
-_COME_AGAIN: Final = frozenset({408, 429, 502, 503, 504})
+# Of a node that is busy, starts, stops, does not take our key, or is behind something that cannot
+# reach it.
+_COME_AGAIN: Final = frozenset({401, 403, 408, 429, 502, 503, 504})
 
 
 class NodeHttpClient:
     """Implements the NodeClient port. One connection pool per node: a single one for all
     slows down with the square of the number of hosts."""
 
-    def __init__(self) -> None:
+    def __init__(self, api_key: Callable[[], str | None] = lambda: None) -> None:
+        """`api_key` is asked before each request: keys are exchanged."""
+        self._api_key = api_key
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def alive(self, address: str, timeout_seconds: float) -> None:
@@ -42,7 +46,7 @@ class NodeHttpClient:
                 degraded=body.get("degraded"),
                 memory=tuple(_memory(device) for device in body.get("memory", ())),
             )
-        except KeyError as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise NodeUnavailable(f"node at {address}: /readyz lacks {error}") from error
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
@@ -90,9 +94,11 @@ class NodeHttpClient:
             # Nodes are on loopback or on the nodes' own network: never through a proxy.
             self._clients[address] = httpx.AsyncClient(trust_env=False)
         url = f"http://{address}{path}"
+        key = self._api_key()
+        headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
         try:
             return await self._clients[address].request(
-                method, url, timeout=timeout_seconds, **arguments
+                method, url, timeout=timeout_seconds, headers=headers, **arguments
             )
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__

@@ -22,6 +22,7 @@ from typing import Final
 
 import psutil
 
+from controller.adapters.api_keys import NO_KEYS, ApiKeys
 from controller.adapters.files import write_atomically
 from controller.adapters.node_arguments import version_arguments, write_hotwords
 from controller.core.errors import RuntimeUnavailable
@@ -54,7 +55,8 @@ class ProcessRuntime:
 
     name = "process"
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, api_keys: ApiKeys = NO_KEYS) -> None:
+        self._api_keys = api_keys
         self._nodes = state_dir.absolute() / "nodes"
         self._children: dict[str, subprocess.Popen[bytes]] = {}  # ours, to be reaped
         self._locks: dict[str, asyncio.Lock] = {}
@@ -127,16 +129,17 @@ class ProcessRuntime:
         _shorten(folder / _LOG)
         write_hotwords(folder, spec.version)
         try:
+            self._api_keys.hand_to(folder)
             with (folder / _LOG).open("ab") as log:
                 return subprocess.Popen(
-                    node_command(spec, port, folder),
+                    node_command(spec, port, folder) + self._api_keys.arguments(folder),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                     env=node_environment(os.environ),
                 )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RuntimeUnavailable(
                 f"cannot start node {spec.name}: {error}; the other nodes go on"
             ) from error

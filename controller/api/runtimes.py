@@ -65,7 +65,7 @@ def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
         )
     launcher = ProcessLauncher(folder.router_dir)
     router = NginxRouter(_router_settings(fleet, folder), launcher)
-    return RuntimeParts(ProcessRuntime(folder.path), router, launcher)
+    return RuntimeParts(ProcessRuntime(folder.path, fleet.api_keys), router, launcher)
 
 
 def _docker_runtime(fleet: FleetFile, folder: StateFolder) -> DockerRuntime:
@@ -79,6 +79,7 @@ def _docker_settings(fleet: FleetFile, folder: StateFolder) -> DockerSettings:
         folder.path,
         memory=f"{memory}m" if memory is not None else None,
         cpus=fleet.limits.cpus,
+        api_keys=fleet.api_keys,
     )
 
 

@@ -122,6 +122,10 @@ class Service:
         if path.exists() and path.stat().st_size > _LARGEST_LOG_BYTES:
             await self.parts.router.rotate_log()
 
+    async def hand_out_keys(self) -> None:
+        """Give running nodes the API keys of the fleet's file as they are now."""
+        await asyncio.to_thread(self.fleet.api_keys.hand_out, self.folder.path / "nodes")
+
     async def tear_down(self) -> None:
         """Stop router, then nodes; release everything."""
         await self.notifier.close()
@@ -137,7 +141,7 @@ def build_service(settings: Settings, stop: Callable[[], None]) -> Service:
     parts = choose_runtime(settings, fleet, folder)
     store = SqlStore.in_folder(folder.path)
     versions = merged_versions(fleet, store)
-    client = NodeHttpClient()
+    client = NodeHttpClient(fleet.api_keys.own)
     access_log = RouterLog(folder.router_dir / "access.log")
 
     def eval_set(name: str) -> EvalSet:

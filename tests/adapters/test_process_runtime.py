@@ -9,9 +9,11 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from controller.adapters.api_keys import ApiKeys
 from controller.adapters.node_http import NodeHttpClient
 from controller.adapters.process_runtime import ProcessRuntime, node_environment
 from controller.core.errors import NodeUnavailable
@@ -155,3 +157,24 @@ async def test_a_node_that_refuses_its_model_leaves_its_reason_in_the_log(
 def test_a_node_gets_no_secrets_of_our_environment() -> None:
     environment = node_environment({"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x"})
     assert environment == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
+
+
+async def test_a_node_asks_for_the_keys_of_the_fleet(tmp_path: Path, state_dir: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text("key-of-the-controller")
+    closed = ProcessRuntime(state_dir, ApiKeys(keys))
+    await closed.start(SPEC)
+    try:
+        node = await only(closed)
+        async with asyncio.timeout(30):
+            while not await answers(node):
+                await asyncio.sleep(0.05)
+        async with httpx.AsyncClient(base_url=f"http://{node.address}", trust_env=False) as client:
+            bearer = {"Authorization": "Bearer key-of-the-controller"}
+            refused = await client.get("/v1/models")
+            answered = await client.get("/v1/models", headers=bearer)
+        command = " ".join(psutil.Process(int(node.instance.partition("-")[0])).cmdline())
+    finally:
+        await closed.stop(SPEC.name, 5)
+    assert (refused.status_code, answered.status_code) == (401, 200)
+    assert "key-of-the-controller" not in command

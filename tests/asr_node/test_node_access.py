@@ -16,6 +16,9 @@ import websockets
 
 from asr_node.errors import StartRefused
 from asr_node.secrets_file import ApiKeys, admin_token
+from controller.adapters.api_keys import ApiKeys as ControllersKeys
+from controller.adapters.node_http import NodeHttpClient
+from controller.core.errors import NodeUnavailable
 from tests.asr_node.node_fakes import encoded, tone
 
 CLIP = encoded(tone(1.0))
@@ -147,3 +150,31 @@ def test_a_token_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(StartRefused):
         admin_token(path, tmp_path)
+
+
+async def heard(closed, clip: Path, keys: ControllersKeys) -> str:
+    client = NodeHttpClient(keys.own)
+    try:
+        return await client.transcribe(f"127.0.0.1:{closed.port}", clip, 20)
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.wav"
+    path.write_bytes(CLIP)
+    return path
+
+
+async def test_the_controller_carries_a_key_of_the_file(
+    closed, clip: Path, keys_file: Path
+) -> None:
+    assert await heard(closed, clip, ControllersKeys(keys_file)) == "itn=True language=auto"
+
+
+async def test_a_controller_without_a_key_hears_nothing_that_could_count_against_a_version(
+    closed, clip: Path
+) -> None:
+    with pytest.raises(NodeUnavailable, match="401"):
+        await heard(closed, clip, ControllersKeys())

@@ -43,7 +43,7 @@ def node_container(spec: NodeSpec, settings: DockerSettings) -> dict[str, Any]:
     return hardening(container_user()) | {
         "name": settings.container_name(spec.name),
         "image": spec.version.image or settings.image,
-        "command": node_command(spec),
+        "command": node_command(spec) + settings.api_keys.arguments(_DATA),
         "environment": _environment(spec.version),
         "labels": settings.labels(ROLE)
         | {

@@ -134,6 +134,12 @@ class DockerRuntime:
         data = data_folder(self._settings, spec.name)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_hotwords(data, spec.version)
+        try:
+            self._settings.api_keys.hand_to(data)
+        except (OSError, ValueError) as error:
+            raise RuntimeUnavailable(
+                f"cannot start node {spec.name}: {error}; the other nodes go on"
+            ) from error
         make_folder(data)
         if uses_hub(spec.version):
             make_folder(hub_folder(self._settings))

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from docker.types import LogConfig
 
+from controller.adapters.api_keys import NO_KEYS, ApiKeys
+
 IMAGE_UID: Final = 10001  # the user of our images
 _LABEL: Final = "asr-rollout"
 
@@ -26,6 +28,7 @@ class DockerSettings:
     base_url: str | None = None
     memory: str | None = None
     cpus: float | None = None
+    api_keys: ApiKeys = NO_KEYS
 
     @property
     def network(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from docker.types import DeviceRequest, Mount
 
+from controller.adapters.api_keys import ApiKeys
 from controller.adapters.docker.node_container import node_command, node_container, observed_node
 from controller.adapters.docker.settings import DockerSettings
 from controller.core.version import Version
@@ -31,6 +33,14 @@ def test_folders_are_mounted_read_only_by_role_and_named_as_mounted() -> None:
         Mount("/data", "/state/nodes/v2-1", type="bind"),
         Mount("/hub", "/state/hub", type="bind"),
     ]
+
+
+def test_keys_are_named_as_the_container_sees_them_and_stand_nowhere_else(tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    file.write_text("key-of-the-controller")
+    container = node_container(a_spec(), replace(SETTINGS, api_keys=ApiKeys(file)))
+    assert " ".join(container["command"]).endswith("--api-keys-file /data/api.keys")
+    assert "key-of-the-controller" not in str(container)
 
 
 def test_a_version_of_folders_alone_gets_no_hub_folder() -> None:
