@@ -61,7 +61,9 @@ class Verdict:
     `p_beyond` (the bound is exceeded: it decides a pass), `p_alike` (no difference; two-sided, from
     `segments` of the matched-pairs segment test). None where there is nothing to tell, and in
     verdicts of earlier versions of this program. Live verdicts, of traffic and nodes
-    (`core.live`), have `keys`, the canary's sticky keys (of nodes: nodes), and none of these."""
+    (`core.live`), have `keys`, the canary's sticky keys (of nodes: nodes), and none of these; their
+    `samples` are the canary's requests (of nodes: looks), their rates of memory shares of the limit
+    an hour."""
 
     gate: str
     verdict: Outcome

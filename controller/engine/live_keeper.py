@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from controller.core.health import NodeHealth
@@ -101,7 +101,7 @@ class LiveKeeper:
         assert self._evidence is not None
         compared = {gate.name for gate in self._evidence.gates if gate.compares}
         self._verdicts = tuple(
-            Verdict(**asdict(v) | {"reason": v.reason + self._against * (v.gate in compared)})
+            replace(v, reason=v.reason + self._against * (v.gate in compared))
             for v in self._evidence.verdicts()
         )
 

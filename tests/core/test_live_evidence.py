@@ -10,9 +10,9 @@ from live_traffic import observation, requests
 
 from controller.core.errors import InvalidConfig
 from controller.core.live.evidence import LiveEvidence
-from controller.core.live.gate import FAIL_BUDGET, Kind, LiveGate, LiveVerdict
+from controller.core.live.gate import FAIL_BUDGET, Kind, LiveGate
 from controller.core.live.observation import NodeSample, Observation
-from controller.core.verdict import Outcome
+from controller.core.verdict import Outcome, Verdict
 
 SUCCESS = LiveGate("success", Kind.SUCCESS)
 LATENCY = LiveGate("latency", Kind.LATENCY)
@@ -22,7 +22,7 @@ DEGRADED = LiveGate("degraded", Kind.DEGRADED)
 GIB = 2.0**30
 
 
-def verdict(gate: LiveGate, observations: list[Observation]) -> LiveVerdict:
+def verdict(gate: LiveGate, observations: list[Observation]) -> Verdict:
     evidence = LiveEvidence([gate])
     evidence.observe(observations)
     [found] = evidence.verdicts()
@@ -152,7 +152,7 @@ def test_an_unknown_length_tells_nothing_about_latency() -> None:
 # Nodes
 
 
-def sampled(gate: LiveGate, samples: list[NodeSample]) -> LiveVerdict:
+def sampled(gate: LiveGate, samples: list[NodeSample]) -> Verdict:
     evidence = LiveEvidence([gate])
     for sample in samples:
         evidence.observe_nodes([sample])

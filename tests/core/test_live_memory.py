@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 from controller.core.live.evidence import LiveEvidence
-from controller.core.live.gate import Kind, LiveGate, LiveVerdict
+from controller.core.live.gate import Kind, LiveGate
 from controller.core.live.observation import NodeSample
-from controller.core.verdict import Outcome
+from controller.core.verdict import Outcome, Verdict
 
 GATE = LiveGate("memory", Kind.MEMORY)
 GIB = 2.0**30
@@ -33,7 +33,7 @@ def looks(
     ]
 
 
-def judged(*series: list[NodeSample], evidence: LiveEvidence | None = None) -> LiveVerdict:
+def judged(*series: list[NodeSample], evidence: LiveEvidence | None = None) -> Verdict:
     evidence = evidence or LiveEvidence((GATE,))
     for samples in zip(*series, strict=True):
         evidence.observe_nodes(samples)

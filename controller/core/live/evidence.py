@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from controller.core.live.event_test import ADDED, STRETCHED, EventTest
-from controller.core.live.gate import OF_NODES, Kind, LiveGate, LiveVerdict
+from controller.core.live.gate import OF_NODES, Kind, LiveGate
 from controller.core.live.judge import judge_degraded, judge_events, judge_memory
 from controller.core.live.memory import MemoryTrend
 from controller.core.live.observation import NodeSample, Observation
 from controller.core.live.slowness import Slowness
+from controller.core.verdict import Verdict
 
 _EXPECTED: Final = {Kind.LATENCY: 0.05, Kind.REAL_TIME_FACTOR: 0.05}
 
@@ -80,11 +81,11 @@ class LiveEvidence:
             for key in [key for key in self._memory if key.startswith(f"{node}: ")]:
                 del self._memory[key]
 
-    def verdicts(self) -> tuple[LiveVerdict, ...]:
+    def verdicts(self) -> tuple[Verdict, ...]:
         """One for each gate, in their order."""
         return tuple(self._verdict(gate) for gate in self.gates)
 
-    def _verdict(self, gate: LiveGate) -> LiveVerdict:
+    def _verdict(self, gate: LiveGate) -> Verdict:
         if gate.kind is Kind.MEMORY:
             return judge_memory(gate, self._memory)
         if gate.kind is Kind.DEGRADED:

@@ -1,4 +1,4 @@
-"""A bound on live traffic, and what is said of it."""
+"""A bound on live traffic or nodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Final
 from controller.core.errors import InvalidConfig
 from controller.core.gate import Action
 from controller.core.names import check_name
-from controller.core.verdict import Outcome
 
 
 class Kind(StrEnum):
@@ -76,20 +75,3 @@ class LiveGate:
         if self.max_increase_points is None:
             return _MARGIN_POINTS.get(self.kind, 1.0)
         return self.max_increase_points
-
-
-@dataclass(frozen=True, slots=True)
-class LiveVerdict:
-    """Rates, `difference` (canary less stable) and its 95 % `interval` are ratios; of memory,
-    shares of the limit per hour. `samples`: the canary's requests (nodes: looks); `keys`: its
-    sticky keys (nodes: nodes)."""
-
-    gate: str
-    verdict: Outcome
-    stable: float
-    canary: float
-    difference: float
-    interval: tuple[float, float]
-    samples: int
-    keys: int
-    reason: str

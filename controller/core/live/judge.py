@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from controller.core.live.event_test import EventTest
-from controller.core.live.gate import FAIL_BUDGET, PASS_BUDGET, Kind, LiveGate, LiveVerdict
+from controller.core.live.gate import FAIL_BUDGET, PASS_BUDGET, Kind, LiveGate
 from controller.core.live.memory import HORIZON_HOURS, MINIMUM_BLOCKS, MemoryTrend
 from controller.core.live.pool_counts import interval
-from controller.core.verdict import Outcome
+from controller.core.verdict import Outcome, Verdict
 
 DEGRADED_LOOKS: Final = 3  # in a row
 _BAD: Final = {
@@ -21,7 +21,7 @@ _BAD: Final = {
 }
 
 
-def judge_events(gate: LiveGate, test: EventTest) -> LiveVerdict:
+def judge_events(gate: LiveGate, test: EventTest) -> Verdict:
     """Of requests: fail as soon as it is sure that the canary is worse at all; pass once it is
     sure that it is not worse by the margin. Reading it often costs nothing."""
     outcome, why = _events_outcome(gate, test)
@@ -32,7 +32,7 @@ def judge_events(gate: LiveGate, test: EventTest) -> LiveVerdict:
         f"{100 * stable.rate:.2f} % of {stable.requests:,} ({canary.keys:,} keys against "
         f"{stable.keys:,})"
     )
-    return LiveVerdict(
+    return Verdict(
         gate=gate.name,
         verdict=outcome,
         stable=stable.rate,
@@ -62,7 +62,7 @@ def _events_outcome(gate: LiveGate, test: EventTest) -> tuple[Outcome, str]:
     return Outcome.INCONCLUSIVE, f"neither surely worse nor surely within {margin} yet"
 
 
-def judge_memory(gate: LiveGate, trends: Mapping[str, MemoryTrend]) -> LiveVerdict:
+def judge_memory(gate: LiveGate, trends: Mapping[str, MemoryTrend]) -> Verdict:
     """Of the canary's nodes' memories, the one that is full first. `trends`: by `node: memory`."""
     if not trends:
         return _of_nodes(gate, Outcome.INCONCLUSIVE, "no node tells its memory", 0, 0)
@@ -85,7 +85,7 @@ def _memory_outcome(trend: MemoryTrend) -> tuple[Outcome, str]:
     return Outcome.INCONCLUSIVE, "it may be a leak"
 
 
-def judge_degraded(gate: LiveGate, in_a_row: Mapping[str, int], looks: int) -> LiveVerdict:
+def judge_degraded(gate: LiveGate, in_a_row: Mapping[str, int], looks: int) -> Verdict:
     """`in_a_row`: by node of the canary, looks at which it was degraded, up to now."""
     bad = sorted(node for node, count in in_a_row.items() if count >= DEGRADED_LOOKS)
     rate = len(bad) / len(in_a_row) if in_a_row else 0.0
@@ -100,9 +100,9 @@ def judge_degraded(gate: LiveGate, in_a_row: Mapping[str, int], looks: int) -> L
 
 def _of_nodes(
     gate: LiveGate, outcome: Outcome, reason: str, samples: int, keys: int, canary: float = 0.0
-) -> LiveVerdict:
-    return LiveVerdict(
-        gate.name, outcome, 0.0, canary, canary, (canary, canary), samples, keys, reason
+) -> Verdict:
+    return Verdict(
+        gate.name, outcome, 0.0, canary, canary, (canary, canary), samples, reason, keys=keys
     )
 
 
