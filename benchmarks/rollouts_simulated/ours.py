@@ -130,7 +130,7 @@ class EventTests:
         canary, known = chunk.canary[row, column], self._known(chunk, row)
         self._add(row[known], key[known], canary[known], ratios[known], penalties)
         for wait in np.nonzero(~known)[0]:
-            self._pending.append((made, row[wait], key[wait], canary[wait], ratios[wait]))
+            self._pending.append((made, int(row[wait]), key[wait], canary[wait], ratios[wait]))
         self._decide(chunk, row, column, made)
 
     def _known(self, chunk: Chunk, row: Ints) -> Bools:
@@ -140,11 +140,12 @@ class EventTests:
 
     def _weigh_pending(self, chunk: Chunk, penalties: Floats, made: int) -> None:
         waiting, self._pending = self._pending, []
+        known = self._known(chunk, np.arange(self.rollouts)).tolist()
         for since, row, key, canary, ratios in waiting:
             if made - since > event_test._HORIZON_REQUESTS:
                 continue
-            at = np.array([row])
-            if self._known(chunk, at)[0]:
+            if known[row]:
+                at = np.array([row])
                 self._add(at, np.array([key]), np.array([canary]), ratios[None], penalties)
                 self._decide(chunk, at, np.zeros(1, np.int64), made)
             else:
