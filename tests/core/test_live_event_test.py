@@ -1,14 +1,15 @@
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from live_traffic import requests
 
-from controller.core.live.event_test import KNOWN_AFTER, EventTest
+from controller.core.live.event_test import ADDED, KNOWN_AFTER, STRETCHED, EventTest
+from controller.core.live.hazard import NO_RISE, Rise, rate
 from controller.core.live.pool_counts import PoolCounts, interval
 
 SURE = math.log(1 / 0.006)
@@ -93,6 +94,49 @@ def test_a_key_that_always_fails_is_not_odd_where_one_of_stable_does_so_too() ->
     stable = [(False, f"s{i % 30}", i % 30 == 0) for i in range(600)]
     broken = [(i % 10 == 0, "c" if i % 10 == 0 else f"s{i % 30}", i % 10 == 0) for i in range(200)]
     assert after([*stable, *broken]).worse < SURE
+
+
+def slow_requests(
+    seed: int, times: float = 1.0, keys: int = 400
+) -> Iterator[tuple[bool, str, bool]]:
+    """Of one key every second request is slow, of another hardly any, 5 % on average; those of
+    the canary's keys are so many times as often slow."""
+    draw = random.Random(seed)
+    shares = [min(1.0, draw.gammavariate(1.0, 0.05)) for _ in range(keys)]
+    canary = [draw.random() < 0.05 for _ in range(keys)]
+    for _ in range(24_000):
+        key = draw.randrange(keys)
+        share = min(1.0, shares[key] * (times if canary[key] else 1))
+        yield canary[key], f"k{key}", draw.random() < share
+
+
+def slow_evidence(seed: int, rises: Sequence[Rise], times: float = 1.0) -> EventTest:
+    test = EventTest(0.05, 0.05, rises)
+    for canary, key, slow in slow_requests(seed, times):
+        test.observe(canary, key, slow)
+    return test
+
+
+def test_what_multiplies_slow_requests_is_found_where_additions_are_refuted_by_fast_users() -> None:
+    added = [slow_evidence(seed, ADDED, times=3).worse for seed in range(4)]
+    stretched = [slow_evidence(seed, STRETCHED, times=3).worse for seed in range(4)]
+    assert sum(stretched) > 1.2 * sum(added)
+    assert min(stretched) >= SURE
+
+
+def test_users_who_are_slow_on_either_version_are_no_fault_of_it() -> None:
+    evidence = [slow_evidence(seed, STRETCHED).worse for seed in range(12)]
+    assert sum(worse >= SURE for worse in evidence) == 0
+
+
+def test_a_keys_past_explains_its_rate_under_each_hypothesis() -> None:
+    of = (1.0, 100.0)  # shape and size: one bad request in 100, before anything is known
+    assert rate(*of, 0, 0, NO_RISE) == pytest.approx(0.01)
+    assert rate(*of, 0, 0, Rise(extra=0.02)) == pytest.approx(0.03)
+    assert rate(*of, 0, 0, Rise(times=4)) == pytest.approx(0.04)
+    many = (100_000, 4_000)  # requests, bad ones: its rate is known, whatever the version does
+    for rise in (NO_RISE, Rise(extra=0.02), Rise(times=4)):
+        assert rate(*of, *many, rise) == pytest.approx(0.04, rel=0.01)
 
 
 def test_an_outage_that_hits_both_versions_is_no_news() -> None:
