@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from controller.adapters.store import SqlStore
 from controller.api.status import percent
 from controller.core.live.gate import Kind, LiveGate
-from controller.core.plan import Freeze
+from controller.core.plan import Freeze, Step
 from controller.core.preflight import LoadCheck
 from controller.core.rollout import ENDED, NEXT, Phase
+from controller.core.shadow.gate import DisagreementGate
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
 from tests.engine.fakes import PLAN, Clock, FakeWorld, as_json
@@ -27,6 +28,8 @@ from tests.engine.fakes import PLAN, Clock, FakeWorld, as_json
 VERSIONS = st.sampled_from(["v2", "v3"])
 ALL = st.sampled_from(["v1", "v2", "v3"])
 STEPS = (replace(PLAN.steps[0], min_requests=2, deadline_seconds=600), *PLAN.steps[1:])
+LISTENING = (Step(0, shadow=20), replace(PLAN.steps[0], shadow=50), *PLAN.steps[1:])
+COPIES = (DisagreementGate(on_inconclusive="continue"),)
 LIVE = (LiveGate("success", Kind.SUCCESS, on_inconclusive="continue"),)
 PLANS = st.sampled_from(
     [
@@ -38,6 +41,7 @@ PLANS = st.sampled_from(
         replace(PLAN, live_gates=LIVE, promote="auto", load_check=LoadCheck("digits", 4, 2, 99)),
         replace(PLAN, gates=(), eval_sets=(), live_gates=LIVE, consent="required"),
         replace(PLAN, live_gates=LIVE, promote="auto", baseline=True),
+        replace(PLAN, steps=LISTENING, shadow_gates=COPIES, live_gates=LIVE, promote="auto"),
     ]
 )
 
@@ -174,10 +178,21 @@ class Fleet(RuleBasedStateMachine):
         assert 0 < routing.baseline_percent <= routing.canary_percent
 
     @invariant()
+    def copies_never_exceed_what_the_plan_allows_and_end_with_the_rollout(self) -> None:
+        rollout, routing = self.driver.loop.rollout, self.world.routing
+        if routing is None or routing.shadow is None:
+            return
+        assert rollout is not None
+        assert not rollout.ended, "a rollout that has ended gets no copies"
+        assert routing.shadow == rollout.version
+        steps = rollout.plan.steps[: rollout.step + 1]
+        assert routing.shadow_percent <= max(step.shadow for step in steps)
+
+    @invariant()
     def the_router_knows_whom_it_sends_to(self) -> None:
         routing, loaded = self.world.routing, self.world.loaded
         if routing is not None and loaded is not None:
-            sent_to = {routing.stable, routing.canary, routing.baseline}
+            sent_to = {routing.stable, routing.canary, routing.baseline, routing.shadow}
             assert sent_to - {None} <= loaded.group_names()
 
     @invariant()
