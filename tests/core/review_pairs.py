@@ -24,12 +24,14 @@ def an_eval_set(count: int = 100, speakers: int = 0) -> EvalSet:
     )
 
 
-def pairs(count: int = 100, seed: str = "seed", speakers: int = 0) -> tuple[ReviewPair, ...]:
+def pairs(
+    count: int = 100, seed: str = "seed", speakers: int = 0, sample: int = 300
+) -> tuple[ReviewPair, ...]:
     """All of them differ; the larger its number, the more of a recording does."""
     eval_set = an_eval_set(count, speakers)
     stable = {f"u{n:03}": "好" for n in range(count)}
     canary = {f"u{n:03}": "好" * (n + 2) for n in range(count)}
-    return queue(differences(eval_set, stable, canary), seed)
+    return queue(differences(eval_set, stable, canary), seed, sample)
 
 
 def votes(

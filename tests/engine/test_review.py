@@ -114,7 +114,7 @@ async def test_no_text_is_asked_of_nodes_again_where_gates_have_heard_it(driver:
 
 async def test_a_plan_with_no_other_gate_has_its_recordings_transcribed(driver: Driver) -> None:
     await started(driver, replace(ASKING, gates=()))
-    assert driver.loop.review.opinions[rollout_id(driver)].sampled == 300
+    assert driver.loop.review.opinions[rollout_id(driver)].sampled == 400
 
 
 async def test_a_rater_sees_no_version_and_either_text_on_both_sides(driver: Driver) -> None:

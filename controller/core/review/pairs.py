@@ -16,7 +16,7 @@ from controller.core.eval_set import EvalSet, Utterance
 from controller.core.scoring import count_edits, tokens
 from controller.core.scoring.normalisation import whole, without_tags
 
-SAMPLE: Final = 300  # pairs at most
+SAMPLE: Final = 1000  # pairs at most
 WORST: Final = 30
 GROUP: Final = 7  # of the sample; with them come the next of the worst
 _WORST_IN_GROUP: Final = 3
