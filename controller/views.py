@@ -16,6 +16,7 @@ from controller.core.plan import Plan, Step
 from controller.core.review.gate import PreferenceGate
 from controller.core.rollout import ENDED
 from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.strain import StrainGate
 from controller.evaluation_table import table
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
@@ -210,6 +211,7 @@ def plan(value: Plan) -> str:
     lines += [_gate(gate, value) for gate in value.gates]
     lines += [_live_gate(gate, value) for gate in value.live_gates]
     lines += [_disagreement_gate(gate, value) for gate in value.shadow_gates]
+    lines += [_strain_gate(gate, value) for gate in value.strain_gates]
     lines += [_preference_gate(gate, value) for gate in value.preference_gates]
     for freeze in value.freeze:
         lines.append(
@@ -253,6 +255,16 @@ def _disagreement_gate(gate: DisagreementGate, plan: Plan) -> str:
         f"differ between the two versions{by_value} ({gate.confidence:g} % sure), overall{parts}; "
         f"at least {gate.min_pairs:,} pairs of {gate.min_keys} keys"
         + "".join(f"; {what}: {action}" for what, action in own if action)
+    )
+
+
+def _strain_gate(gate: StrainGate, plan: Plan) -> str:
+    undecided = gate.on_inconclusive or plan.on_inconclusive
+    return (
+        f"gate {gate.name}: copies end as soon as surely more than {gate.max_slow_percent:g} % of "
+        f"stable's requests are slower than 95 % were without copies; at least "
+        f"{gate.min_requests:,} requests of {gate.min_keys} keys (failed: "
+        f"{gate.on_fail or plan.on_fail}; undecided: {undecided})"
     )
 
 

@@ -26,6 +26,7 @@ from controller.core.plan import (
 from controller.core.preflight import LoadCheck
 from controller.core.review.gate import PreferenceGate
 from controller.core.shadow.gate import Counting, DisagreementGate
+from controller.core.shadow.strain import StrainGate
 
 
 def load_plan(name_or_path: str, plans_dirs: Sequence[Path]) -> Plan:
@@ -118,17 +119,26 @@ def _gates(root: Section) -> dict[str, tuple[Gate, ...]]:
         "gates": tuple(gate for gate in found if isinstance(gate, ErrorRateGate)),
         "live_gates": tuple(gate for gate in found if isinstance(gate, LiveGate)),
         "shadow_gates": tuple(gate for gate in found if isinstance(gate, DisagreementGate)),
+        "strain_gates": tuple(gate for gate in found if isinstance(gate, StrainGate)),
         "preference_gates": tuple(gate for gate in found if isinstance(gate, PreferenceGate)),
     }
 
 
 def _gate(section: Section) -> Gate:
-    kinds = ("error-rate", "disagreement", "preference", *(kind.value for kind in Kind))
+    kinds = (
+        "error-rate",
+        "disagreement",
+        "stable-latency",
+        "preference",
+        *(kind.value for kind in Kind),
+    )
     match section.choice("kind", kinds):
         case "error-rate":
             return _error_rate(section)
         case "disagreement":
             return _disagreement(section)
+        case "stable-latency":
+            return _strain(section)
         case "preference":
             return _preference(section)
         case kind:
@@ -150,6 +160,19 @@ def _disagreement(section: Section) -> DisagreementGate:
     }
     with _located(section):
         return DisagreementGate(**gate)
+
+
+def _strain(section: Section) -> StrainGate:
+    gate: dict[str, Any] = {
+        "name": section.get("name", lambda node: node.name("gate"), "stable-latency"),
+        "max_slow_percent": section.number("max_slow_percent", 10.0),
+        "min_keys": section.integer("min_keys", 10, minimum=1),
+        "min_requests": section.integer("min_requests", 200, minimum=1),
+        "on_fail": section.choice("on_fail", get_args(Action), None),
+        "on_inconclusive": section.choice("on_inconclusive", get_args(Action), None),
+    }
+    with _located(section):
+        return StrainGate(**gate)
 
 
 def _preference(section: Section) -> PreferenceGate:

@@ -199,8 +199,8 @@ def _undecided(rollout: Rollout, facts: Facts) -> list[Verdict]:
     plan = rollout.plan
     asked = plan.traffic_gates(rollout.current_step)
     seen = of_gates((*asked, *plan.preference_gates), facts.live_verdicts)
-    live = [gate for gate in asked if gate not in plan.shadow_gates]
-    copies = [gate for gate in asked if gate in plan.shadow_gates]
+    live = [gate for gate in asked if gate not in plan.copy_gates]
+    copies = [gate for gate in asked if gate in plan.copy_gates]
     unseen = unmeasured(live, seen, "no random traffic was seen yet")
     unseen += unmeasured(copies, seen, "no request was heard by both versions yet")
     unasked = unmeasured(plan.preference_gates, seen, "nobody was asked yet")

@@ -14,12 +14,13 @@ from controller.core.names import check_name, refuse_duplicates
 from controller.core.preflight import LoadCheck
 from controller.core.review.gate import PreferenceGate
 from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.strain import StrainGate
 
 OnFail = Literal["rollback", "hold"]
 OnInconclusive = Literal["hold", "continue", "rollback"]
 Promote = Literal["manual", "auto"]
 Consent = Literal["none", "required"]
-Gate = ErrorRateGate | LiveGate | DisagreementGate | PreferenceGate
+Gate = ErrorRateGate | LiveGate | DisagreementGate | StrainGate | PreferenceGate
 _YEAR_SECONDS: Final = 365 * 86400
 
 
@@ -102,6 +103,7 @@ class Plan:
     gates: tuple[ErrorRateGate, ...] = ()
     live_gates: tuple[LiveGate, ...] = ()
     shadow_gates: tuple[DisagreementGate, ...] = ()
+    strain_gates: tuple[StrainGate, ...] = ()
     preference_gates: tuple[PreferenceGate, ...] = ()
     on_fail: OnFail = "rollback"
     on_inconclusive: OnInconclusive = "hold"
@@ -146,9 +148,9 @@ class Plan:
 
     def _check_gates(self) -> None:
         refuse_duplicates("gates", [gate.name for gate in self.every_gate])
-        if self.shadow_gates and not any(step.shadow for step in self.steps):
+        if self.copy_gates and not any(step.shadow for step in self.steps):
             raise InvalidConfig(
-                f"steps: gate {self.shadow_gates[0].name} needs a step with `shadow`: without "
+                f"steps: gate {self.copy_gates[0].name} needs a step with `shadow`: without "
                 f"copies nothing is heard by both versions"
             )
         listeners: tuple[Gate, ...] = (*self.gates, *self.preference_gates)
@@ -191,7 +193,12 @@ class Plan:
     @property
     def every_gate(self) -> tuple[Gate, ...]:
         """Those on eval sets, on live traffic, on copies of it, and on people's votes."""
-        return (*self.gates, *self.live_gates, *self.shadow_gates, *self.preference_gates)
+        return (*self.gates, *self.live_gates, *self.copy_gates, *self.preference_gates)
+
+    @property
+    def copy_gates(self) -> tuple[DisagreementGate | StrainGate, ...]:
+        """Those that need copies."""
+        return (*self.shadow_gates, *self.strain_gates)
 
     @property
     def asks(self) -> bool:
@@ -206,10 +213,10 @@ class Plan:
         share = "only who opted in" if self.asks else f"{step.percent:g} %"
         return f"{share}, {copies}" if copies else share
 
-    def traffic_gates(self, step: Step) -> tuple[LiveGate | DisagreementGate, ...]:
+    def traffic_gates(self, step: Step) -> tuple[Gate, ...]:
         """Those that the traffic of this step is judged by."""
         live = self.live_gates if step.percent else ()
-        return (*live, *self.shadow_gates) if step.shadow else live
+        return (*live, *self.copy_gates) if step.shadow else live
 
     def starting_at(self, percent: float) -> Plan:
         """The plan whose first step has `percent`; lower ones are skipped.
@@ -221,5 +228,6 @@ class Plan:
         if not higher and percent < 100:  # a plan of the one step 100
             higher = self.steps[-1:]
         steps = (first, *higher)
-        copies = any(step.shadow for step in steps)
-        return replace(self, steps=steps, shadow_gates=self.shadow_gates if copies else ())
+        if any(step.shadow for step in steps):
+            return replace(self, steps=steps)
+        return replace(self, steps=steps, shadow_gates=(), strain_gates=())

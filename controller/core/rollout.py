@@ -14,7 +14,7 @@ from typing import Final
 
 from controller.core.errors import IllegalTransition
 from controller.core.plan import Plan, Step
-from controller.core.verdict import Verdict
+from controller.core.verdict import Outcome, Verdict
 
 
 class Phase(StrEnum):
@@ -87,7 +87,13 @@ class Rollout:
     @property
     def shadow(self) -> float:
         """The share of stable's requests of which the canary is to get a copy now, 0-100."""
-        return 0.0 if self.ended else self.reached_shadow
+        return 0.0 if self.ended or self._strained else self.reached_shadow
+
+    @property
+    def _strained(self) -> bool:
+        """Whether copies were seen to slow stable down: then this rollout has no more of them."""
+        names = {gate.name for gate in self.plan.strain_gates}
+        return any(v.gate in names and v.verdict is Outcome.FAIL for v in self.verdicts)
 
     @property
     def baseline_percent(self) -> float:

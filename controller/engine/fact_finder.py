@@ -18,6 +18,7 @@ from controller.engine.observer import Observer
 from controller.engine.preflight import PreflightKeeper
 from controller.engine.review_keeper import ReviewKeeper
 from controller.engine.shadow_keeper import ShadowKeeper
+from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
 
 
@@ -31,6 +32,7 @@ class FactFinder:
     _gates: GateKeeper
     _live: LiveKeeper
     _shadow: ShadowKeeper
+    _strain: StrainKeeper
     _people: ReviewKeeper
 
     def of(
@@ -68,5 +70,6 @@ class FactFinder:
         return (
             *self._live.verdicts(rollout),
             *self._shadow.verdicts(rollout),
+            *self._strain.verdicts(rollout),
             *self._people.verdicts(rollout),
         )

@@ -36,6 +36,7 @@ from controller.engine.review import Review
 from controller.engine.review_keeper import ReviewKeeper
 from controller.engine.router_keeper import RouterKeeper
 from controller.engine.shadow_keeper import ShadowKeeper
+from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
 from controller.engine.traffic_watch import TrafficWatch
 
@@ -87,6 +88,7 @@ class Loop:
         self.router = RouterKeeper(ports.router, jobs)
         self.traffic = Traffic(self.router.node_at)
         self.live = LiveKeeper()
+        self.strain = StrainKeeper()
         self.shadow = ShadowKeeper(store.shadows, self.observer, client, jobs, ports.now)
         self.review = Review(store.reviews, self.evaluator, ports.now, self.wake)
         self._people = ReviewKeeper(self.review, self.evaluator, jobs)
@@ -99,11 +101,18 @@ class Loop:
             self.gates,
             self.live,
             self.shadow,
+            self.strain,
             self._people,
         )
         self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
         self._watch = TrafficWatch(
-            ports, self._ledger, self.traffic, self.live, self.shadow, self.observer
+            ports,
+            self._ledger,
+            self.traffic,
+            self.live,
+            self.shadow,
+            self.strain,
+            self.observer,
         )
         self.alarm = Alarm(self._ledger)
 

@@ -16,11 +16,13 @@ from controller.engine.live_keeper import LiveKeeper
 from controller.engine.observer import Observer
 from controller.engine.ports import Ports
 from controller.engine.shadow_keeper import ShadowKeeper
+from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
 
 SAVE_SECONDS: Final = 10.0
 _COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
-_COUNTS: Final = "traffic"  # their key beside those of the evidence
+_COUNTS: Final = "traffic"  # their keys beside those of the evidence
+_STRAIN: Final = "strain"
 
 
 class TrafficWatch:
@@ -31,6 +33,7 @@ class TrafficWatch:
         traffic: Traffic,
         live: LiveKeeper,
         shadow: ShadowKeeper,
+        strain: StrainKeeper,
         observer: Observer,
     ) -> None:
         self._ports = ports
@@ -38,6 +41,7 @@ class TrafficWatch:
         self._traffic = traffic
         self._live = live
         self._shadow = shadow
+        self._strain = strain
         self._observer = observer
         self._reading = asyncio.Lock()  # the access log
         self._save_at = 0.0  # on the monotonic clock
@@ -54,6 +58,7 @@ class TrafficWatch:
         understood = [
             self._traffic.resume(rollout.id, state.get(_COUNTS)),
             self._live.resume(rollout, state),
+            self._strain.resume(rollout, state.get(_STRAIN)),
         ]
         if position is not None and any(understood):
             self._ports.access_log.resume(position)
@@ -70,6 +75,7 @@ class TrafficWatch:
             canary = rollout.version if rollout is not None else None
             self._traffic.observe(served, share, rollout.id if rollout else None, canary)
             self._shadow.observe(rollout, served)
+            self._strain.observe(rollout, served, routing)
             nodes, health = tuple(self._observer.nodes.values()), self._observer.health
             now = self._ports.now().timestamp()
             await self._live.observe(newest, served, routing, nodes, health, now)
@@ -84,7 +90,8 @@ class TrafficWatch:
         if rollout is None or rollout.id != self._traffic.rollout_id:
             return
         began = time.monotonic()
-        state = self._live.to_json(rollout) | {_COUNTS: self._traffic.to_json()}
+        counts = {_COUNTS: self._traffic.to_json(), _STRAIN: self._strain.to_json()}
+        state = self._live.to_json(rollout) | counts
         position = self._ports.access_log.position
         await asyncio.to_thread(self._ports.store.save_live_evidence, rollout.id, position, state)
         cost = time.monotonic() - began

@@ -15,6 +15,7 @@ from controller.core.live.gate import OF_NODES, LiveGate
 from controller.core.plan import Gate, Plan
 from controller.core.review.gate import PreferenceGate
 from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.strain import SLOW_ALONE, StrainGate
 from controller.report.words import plain
 
 SIGNS: Final = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
@@ -103,6 +104,8 @@ def _kind(verdict: Mapping[str, Any], gate: Gate | None) -> str:
         return _LIVE.get(gate.kind, gate.kind)
     if isinstance(gate, PreferenceGate):
         return "preferred by people"
+    if isinstance(gate, StrainGate):
+        return "stable's slow requests while others are copied"
     if isinstance(gate, DisagreementGate):
         return f"{'tokens' if gate.measure == 'mer' else 'texts'} that differ, {gate.form}"
     measure = verdict.get("measure") or getattr(gate, "measure", "")
@@ -168,6 +171,8 @@ def _bound(gate: Gate | None) -> float | None:
         return gate.margin_points / 100
     if isinstance(gate, DisagreementGate):
         return gate.max_percent / 100
+    if isinstance(gate, StrainGate):
+        return gate.max_slow_percent / 100 - SLOW_ALONE
     return gate.bound if isinstance(gate, ErrorRateGate) else None
 
 

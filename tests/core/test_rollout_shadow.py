@@ -15,6 +15,7 @@ from controller.core.plan import Plan, Step
 from controller.core.rollout import Phase, Rollout
 from controller.core.routing import Membership
 from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.strain import StrainGate
 from controller.core.steering import abort
 from controller.core.verdict import Outcome, Verdict
 from controller.core.version import Version
@@ -107,6 +108,16 @@ def test_what_the_copies_cannot_tell_waits_for_a_person(
 def test_too_much_disagreement_sends_it_back_at_once() -> None:
     after = advance(listening(), facts(5, live_verdicts=said(Outcome.FAIL)))
     assert after.phase is Phase.ROLLED_BACK
+
+
+def test_copies_that_slow_stable_down_end_though_the_rollout_only_waits() -> None:
+    plan = replace(PLAN, strain_gates=(StrainGate(on_fail="hold"),))
+    slow = Verdict(
+        "stable-latency", Outcome.FAIL, 0.05, 0.3, 0.25, (0.2, 0.3), 300, "slow", keys=40
+    )
+    after = advance(listening(plan=plan), facts(5, live_verdicts=(*said(Outcome.PASS), slow)))
+    assert (after.phase, after.shadow) == (Phase.WAITING, 0)
+    assert wanted(after).routing.shadow is None
 
 
 def test_a_step_without_copies_does_not_ask_for_them_again() -> None:
