@@ -28,12 +28,14 @@ NOTHING_DONE: Final = frozenset({429, 503})  # refused before any work: no row
 class Recording:
     """An upload, or samples that came as a stream, and what their sender asked for.
 
-    `parameters` are kept as they came."""
+    `parameters` are kept as they came. `first_partial_seconds`: of a stream, where this is its
+    first utterance that had an interim result."""
 
     file: IO[bytes] | Samples
     filename: str
     options: DecodeOptions
     parameters: Mapping[str, str] = field(default_factory=dict)
+    first_partial_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +140,16 @@ class Transcriber:
     async def _record(
         self, attempt: _Attempt, recognition: Recognition | None = None, error: str | None = None
     ) -> None:
-        if self._audio is not None:
+        if self._audio is not None and self._is_to_be_kept(attempt):
             await asyncio.to_thread(self._keep, attempt)
         entry = self._entry(attempt, recognition, error)
         if attempt.also is None:
             await self._history.record(entry)
         else:
             await self._history.record_with(entry, attempt.also)
+
+    def _is_to_be_kept(self, attempt: _Attempt) -> bool:
+        return self.node.settings.keep_audio or attempt.priority is Priority.SHADOW
 
     def _keep(self, attempt: _Attempt) -> None:
         recording = attempt.recording
@@ -173,6 +178,7 @@ class Transcriber:
             language=(recognition and recognition.language) or recording.options.language,
             duration_seconds=attempt.duration_seconds,
             processing_seconds=attempt.seconds,
+            first_partial_seconds=recording.first_partial_seconds,
             raw_text=recognition.raw_text if recognition else "",
             itn_text=recognition.text if recognition else "",
             status=Status.DONE if recognition else Status.FAILED,

@@ -24,7 +24,9 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """`itn_text` is what was answered, `raw_text` is as the model wrote it. Seconds as named;
-    `processing_seconds` are those from the upload to the answer, the wait included."""
+    `processing_seconds` are those from the upload to the answer, the wait included, and
+    `first_partial_seconds` those from a stream's first speech to its first words, in the row of
+    the utterance that had them."""
 
     id: str
     request_id: str
@@ -40,6 +42,7 @@ class Entry:
     language: str | None = None
     duration_seconds: float | None = None
     processing_seconds: float
+    first_partial_seconds: float | None = None
     raw_text: str = ""
     itn_text: str = ""
     status: Status

@@ -73,6 +73,7 @@ HISTORY: Final = Table(
     Column("language", String),
     Column("duration_seconds", Float),
     Column("processing_seconds", Float, nullable=False),
+    Column("first_partial_seconds", Float),
     Column("raw_text", String, nullable=False),
     Column("itn_text", String, nullable=False),
     Column("status", String, nullable=False),
@@ -125,9 +126,17 @@ def _first(connection: Connection) -> None:
     METADATA.create_all(connection, [HISTORY, BATCHES, BATCH_FILES])
 
 
+def _first_partial(connection: Connection) -> None:
+    """A new database has the column from the beginning."""
+    known = {column["name"] for column in inspect(connection).get_columns(HISTORY.name)}
+    if "first_partial_seconds" not in known:
+        kind = Float().compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE history ADD COLUMN first_partial_seconds {kind}"))
+
+
 # Each brings a database from the version of its index to the next; never edit one that was
 # released, add another.
-MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (_first,)
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _first_partial)
 
 
 def migrate(connection: Connection) -> None:

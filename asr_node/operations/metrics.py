@@ -60,6 +60,12 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._first_partial_seconds = Histogram(
+            "asr_node_first_partial_seconds",
+            "From the first speech of a stream to its first words",
+            buckets=SECONDS,
+            registry=registry,
+        )
         self._real_time_factor = Histogram(
             "asr_node_real_time_factor",
             "Seconds in the model for a second of audio",
@@ -100,6 +106,10 @@ class Metrics:
         self._model_seconds.observe(model_seconds)
         if audio_seconds > 0:
             self._real_time_factor.observe(model_seconds / audio_seconds)
+
+    def first_partial(self, seconds: float) -> None:
+        """Once for a stream that heard somebody speak."""
+        self._first_partial_seconds.observe(seconds)
 
     def batch(self, size: int) -> None:
         self._batch_size.observe(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -14,6 +15,7 @@ from asr_node.transcriber import Recording
 from asr_node.websocket.agreement import Agreement
 from asr_node.websocket.control import POLICY, Mode, Setup
 from asr_node.websocket.conversation import Conversation
+from asr_node.websocket.first_partial import FirstPartial
 from asr_node.websocket.pcm import Pcm
 from asr_node.websocket.utterances import MARGIN_SECONDS, PAUSE_SECONDS, Utterances
 
@@ -43,6 +45,7 @@ class LiveEar:
         self._pause: float | None = None  # likewise; negative: nobody spoke
         self._heard_seconds = 0.0
         self._said = ""
+        self._first = FirstPartial()
 
     def adopt(self, setup: Setup, options: DecodeOptions) -> None:
         self._setup, self._options = setup, options
@@ -74,7 +77,11 @@ class LiveEar:
         await self._drop_interim()
 
     async def _hear(self, samples: Samples) -> None:
-        for start, utterance in self._utterances.hear(samples):
+        arrived = time.monotonic()
+        ended = self._utterances.hear(samples)
+        if ended or self.busy:
+            self._first.spoken(arrived)
+        for start, utterance in ended:
             await self._drop_interim()
             await self._finished(start, utterance, is_final=False)
         if self._pause is not None:
@@ -85,13 +92,20 @@ class LiveEar:
         await self._drop_interim()
         if pause < 0:
             self._utterances.forget()
+            self._first.not_spoken()
             self._agreement, self._interim_due = Agreement(), 0.0
         elif (ended := self._utterances.end_at(pause)) is not None:
             await self._finished(*ended, is_final=False)
 
     async def _finished(self, start: float, utterance: Samples, *, is_final: bool) -> None:
         talk, setup, request_id = self._talk, self._setup, self._talk.next_id()
-        recording = Recording(utterance, setup.wav_name, self._options, setup.parameters)
+        recording = Recording(
+            utterance,
+            setup.wav_name,
+            self._options,
+            setup.parameters,
+            self._first.to_record(),
+        )
         try:
             heard = await talk.recognize(recording, request_id)
         except RequestRefused as error:
@@ -112,6 +126,10 @@ class LiveEar:
                     request_id=request_id,
                 )
             )
+        if text:
+            self._measure()
+        else:
+            self._first.not_spoken()
 
     def _said_last(self, text: str, agreement: Agreement) -> str:
         """Online, the end of the text; with a second pass, the whole. Clients put one text after
@@ -146,6 +164,13 @@ class LiveEar:
         if new := self._agreement.hear(heard.text):
             between = separator(self._said, new) if first else ""
             await talk.say(talk.results.interim(self._setup, between + new))
+            self._measure()
+
+    def _measure(self) -> None:
+        """Text was sent."""
+        seconds = self._first.told()
+        if seconds is not None:
+            self._talk.transcriber.node.metrics.first_partial(seconds)
 
     async def _drop_interim(self) -> None:
         if self._interim is None:

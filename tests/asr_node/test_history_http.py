@@ -56,6 +56,7 @@ async def test_a_recognition_is_a_row_before_its_answer_leaves(running) -> None:
         "hotwords": [],
         "language": "zh",
         "duration_seconds": 1.0,
+        "first_partial_seconds": None,
         "raw_text": "<|zh|>" + answer.json()["text"],
         "itn_text": answer.json()["text"],
         "status": "done",

@@ -186,6 +186,23 @@ async def test_a_newer_history_is_left_alone_and_recognition_goes_on(tmp_path: P
         assert connection.execute("SELECT count(*) FROM history").fetchone() == (1,)
 
 
+async def test_a_history_of_an_earlier_version_gets_the_column_that_it_lacks(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as history:
+        await history.record(entry())
+
+        def as_it_was(connection: Connection) -> None:
+            connection.execute(text("ALTER TABLE history DROP COLUMN first_partial_seconds"))
+            connection.execute(text("UPDATE schema_version SET version = 1"))
+
+        await history.write(as_it_was)
+    async with opened(tmp_path) as history:
+        await history.record(entry(first_partial_seconds=0.5))
+        found = [row["first_partial_seconds"] for row in await history.page(0, 9)]
+    assert found == [None, 0.5]
+
+
 async def test_old_rows_are_forgotten_and_cursors_not_given_again(tmp_path: Path) -> None:
     async with opened(tmp_path) as history:
         for _ in range(3):
