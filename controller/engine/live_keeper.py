@@ -127,16 +127,17 @@ def observations(rollout: Rollout, served: Iterable[Served]) -> Iterable[Observa
     before it left unanswered is not this one's fault."""
     groups = {"canary": {rollout.version}, "stable": {rollout.from_version, BACKUP_GROUP}}
     if rollout.plan.baseline:
-        groups = {"canary": {rollout.version}, "baseline": {BASELINE_GROUP}}
+        groups["baseline"] = {BASELINE_GROUP}
     for request in served:
         if request.decided_by != "percent" or request.group not in groups.get(request.pool, ()):
             continue
         if request.client_left and request.waited_seconds < PATIENCE_SECONDS:
             continue
-        yield _observation(request)
+        compared = request.pool != "stable" or not rollout.plan.baseline
+        yield _observation(request, compared)
 
 
-def _observation(served: Served) -> Observation:
+def _observation(served: Served, compared: bool) -> Observation:
     """Behind the attempt of a canary or a baseline come those of stable, which rescued it: only
     the first is its own."""
     own = served.attempts if served.pool == "stable" else served.attempts[:1]
@@ -149,6 +150,7 @@ def _observation(served: Served) -> Observation:
         seconds=served.seconds or 0.0,
         audio_seconds=served.audio_seconds if served.seconds is not None else None,
         at=served.at,
+        compared=compared,
     )
 
 

@@ -62,6 +62,7 @@ class EventTest:
         self.frailty = Frailty(expected)
         self.stable = PoolCounts()
         self.canary = PoolCounts()
+        self.others = PoolCounts()  # of the old version, but not compared
         # Hypotheses: equal, worse by the margin, then each of the rises.
         self._hypotheses = (NO_RISE, Rise(margin), *rises)
         self._log_likelihoods = [0.0] * len(self._hypotheses)
@@ -99,6 +100,16 @@ class EventTest:
         if not canary:
             self.frailty.learn(requests, events, event)
         pool.count(key, event)
+
+    def learn(self, key: str, event: bool) -> None:
+        """One request of stable while the canary is compared with a baseline: nothing for or
+        against anyone, but it tells how users differ, which the baseline's few cannot."""
+        found = self.others.of(key, MOST_KEYS)
+        if found is None:
+            return
+        requests, events = found
+        self.frailty.learn(requests, events, event)
+        self.others.count(key, event)
 
     def share_changed(self) -> None:
         """The canary gets another share of the traffic from now on: who made requests around
@@ -155,7 +166,7 @@ class EventTest:
     def _within_credit(self, key: str, gains: list[float]) -> list[float]:
         """Of a key's gains, what its credit allows; a key whose credit is used up is passed
         over. The margin's count in full, because they speak against passing."""
-        most = math.log(max(_KEYS_PER_ODD_ONE, self.stable.keys + 1))
+        most = math.log(max(_KEYS_PER_ODD_ONE, self.stable.keys + self.others.keys + 1))
         used = self._credits.setdefault(key, [0.0] * len(gains))
         counted = [
             min(g, max(0.0, most - u)) if u < most else 0.0
@@ -173,6 +184,7 @@ class EventTest:
             "frailty": self.frailty.to_json(),
             "stable": self.stable.to_json(),
             "canary": self.canary.to_json(),
+            "others": self.others.to_json(),
             "log_likelihoods": self._log_likelihoods,
             "weight": self._weight,
             "since": self._since,
@@ -191,6 +203,7 @@ class EventTest:
         test.frailty = Frailty(**value["frailty"])
         test.stable = PoolCounts.from_json(value["stable"])
         test.canary = PoolCounts.from_json(value["canary"])
+        test.others = PoolCounts.from_json(value["others"])
         test._log_likelihoods = list(value["log_likelihoods"])
         test._weight, test._clean = value["weight"], value["clean"]
         test._since = value["since"]

@@ -40,8 +40,12 @@ class LiveEvidence:
         for observation in observations:
             for gate in self.gates:
                 event = self._event(gate, observation)
-                if event is not None:
+                if event is None:
+                    continue
+                if observation.compared:
                     self._tests[gate.name].observe(observation.canary, observation.key, event)
+                else:
+                    self._tests[gate.name].learn(observation.key, event)
 
     def share_changed(self) -> None:
         """To be called when the canary's share of the traffic was changed."""
@@ -59,7 +63,8 @@ class LiveEvidence:
         if not seen.audio_seconds:
             return None
         slowness = self._slowness[gate.name]
-        return slowness.observe(seen.canary, seen.seconds, seen.audio_seconds)
+        is_reference = seen.compared and not seen.canary
+        return slowness.observe(not is_reference, seen.seconds, seen.audio_seconds)
 
     def observe_nodes(self, samples: Iterable[NodeSample]) -> None:
         """One look at the nodes; those of stable are passed over."""

@@ -5,7 +5,7 @@ again, on whatever version. Rates of keys are taken as gamma distributed (the sh
 survival analysis: Clayton 1978; Hougaard 2000), so a key's next request fails at
 (shape + failures) / (shape / mean + requests). What a key's past explains is no news of a version.
 
-Mean and shape are learned as the requests come, from stable's keys alone."""
+Mean and shape are learned as the requests come, from the old version's keys alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Frailty:
     event_pairs: int = 0  # of them, where both failed
 
     def learn(self, requests: int, events: int, event: bool) -> None:
-        """One more request of a key of stable that had `requests`, `events` of them bad."""
+        """One more request of a key of the old version, which had `requests`, `events` of them
+        bad."""
         self.requests += 1
         self.events += event
         if requests < _REQUESTS_FOR_SPREAD:

@@ -49,7 +49,7 @@ def _events_outcome(gate: LiveGate, test: EventTest) -> tuple[Outcome, str]:
     canary, margin = test.canary, f"{gate.margin_points:g} points"
     if test.worse >= math.log(1 / FAIL_BUDGET[gate.kind]):
         return Outcome.FAIL, f"surely worse ({_odds(test.worse)})"
-    if canary.keys < gate.min_keys:
+    if min(canary.keys, test.stable.keys) < gate.min_keys:
         return (
             Outcome.INCONCLUSIVE,
             f"too few keys: requests of one user are alike, and it takes {gate.min_keys}",

@@ -11,7 +11,8 @@ class Observation:
 
     `ok`: every attempt of the pool it was sent to first succeeded, so a failure that stable
     rescued counts against the canary. `seconds`: how long that pool took. `audio_seconds`: the
-    recording's length, None where unknown. `empty`: the text was empty. `at`: Unix time."""
+    recording's length, None where unknown. `empty`: the text was empty. `at`: Unix time.
+    `compared`: False of stable's while the canary is compared with a baseline."""
 
     canary: bool
     key: str
@@ -20,6 +21,7 @@ class Observation:
     seconds: float
     audio_seconds: float | None
     at: float
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
