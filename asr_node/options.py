@@ -245,6 +245,11 @@ def _history(add: Add) -> None:
     )
     add("--keep-audio", action="store_true", help="keep every recording in the data folder")
     add(
+        "--keep-copies",
+        action="store_true",
+        help="keep the recordings of copied requests (X-ASR-Shadow), and no others",
+    )
+    add(
         "--keep-audio-quota-mb",
         type=_positive,
         default=10_000,

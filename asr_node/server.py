@@ -138,7 +138,7 @@ class NodeServer(uvicorn.Server):
 
 
 def _audio_folder(settings: Settings) -> AudioFolder | None:
-    if not settings.keep_audio:
+    if not (settings.keep_audio or settings.keep_copies):
         return None
     return AudioFolder(settings.data_dir / AUDIO, settings.keep_audio_quota_mb * 1024 * 1024)
 

@@ -51,6 +51,7 @@ class Settings:
     backup_every_hours: float = 24.0  # 0: never
     backup_keep: int = 7
     keep_audio: bool = False
+    keep_copies: bool = False  # of copied requests (shadows) alone
     keep_audio_quota_mb: int = 10_000
     batch_files: int = 50
     batch_days: int = 7

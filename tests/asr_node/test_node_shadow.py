@@ -129,3 +129,14 @@ def crowded(running, **bounds: int) -> None:
     shadows: Shadows = running.server.shadows
     for name, bound in bounds.items():
         setattr(shadows, f"_{name}", bound)
+
+
+async def test_copies_alone_can_be_kept(start: Callable) -> None:
+    async with start(keep_copies=True) as running:
+        await running.until_ready()
+        await running.client.post(PATH, files={"file": ("live.wav", CLIP)})
+        await shadow(running)
+        copy = next(row for row in await until_rows(running, 2) if row["priority"] == "shadow")
+        (kept,) = (running.node.settings.data_dir / "audio").iterdir()
+        assert kept.name.endswith(f"_{copy['id']}.wav")
+        assert kept.read_bytes() == CLIP
