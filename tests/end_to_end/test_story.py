@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
 
@@ -66,6 +68,47 @@ def test_a_version_that_only_listens_is_compared_and_answers_nobody(fleet: Runni
     (verdict,) = rollout["verdicts"]
     assert (verdict["gate"], verdict["verdict"]) == ("disagreement overall", "inconclusive")
     fleet.until_settled()
+
+
+COMPARED = """
+steps: [{percent: 50, hold: 1h}, {percent: 100}]
+baseline: true
+gates: [{kind: success}]
+"""
+
+
+def test_fresh_old_nodes_beside_the_canary_may_die_and_end_with_the_rollout(
+    fleet: RunningFleet,
+) -> None:
+    (fleet.folder / "compared.yaml").write_text(COMPARED)
+    fleet.rollout("start", "v3", "--plan", str(fleet.folder / "compared.yaml"), "--force")
+    fleet.until_phase("holding")
+    fleet.until_settled()
+    (baseline,) = [node["name"] for node in fleet.status()["pools"]["baseline"]["nodes"]]
+    shares = {"stable": 0, "canary": 50, "baseline": 50}
+    assert fleet.status()["router"]["percent"] == shares
+    with fleet.load() as load:
+        fleet.until(lambda: {"v3-1", baseline} <= {answer.node for answer in load.answers})
+        killed = fleet.running_nodes()[baseline]
+        fleet.kill_node(baseline)
+        fleet.until(lambda: fleet.running_nodes().get(baseline, killed) != killed)
+        fleet.until_settled()
+        assert fleet.status()["router"]["percent"] == shares
+        fleet.kill_controller()
+        assert fleet.run("rollback")["controller"] is False
+        rolled_back_at = time.time()
+        fleet.until_without_controller(
+            lambda: sum(answer.began > rolled_back_at for answer in load.answers) > 20
+        )
+        fleet.up()
+        fleet.until_phase("rolled_back")
+    assert load.failed == []
+    assert {a.version for a in load.answers if a.node == baseline} == {"v1"}
+    assert {a.node for a in load.answers if a.began > rolled_back_at} <= {"v1-1", "v1-2"}
+    (verdict,) = fleet.status()["rollout"]["verdicts"]
+    assert verdict["reason"].endswith("; compared with the baseline: fresh nodes of v1")
+    fleet.until_settled()
+    assert baseline not in fleet.running_nodes()
 
 
 def test_the_status_has_what_other_tools_rely_on(fleet: RunningFleet) -> None:
