@@ -32,9 +32,10 @@ class Version:
 
     def __post_init__(self) -> None:
         check_name(self.name, "version")
-        if len(self.name) > 40 or self.name.startswith("backup-"):  # node names are built of it
-            raise InvalidName(
-                f"version {self.name!r}: use at most 40 characters, not beginning with 'backup-'"
+        if len(self.name) > 40 or self.name.startswith(("backup-", "baseline-")):
+            raise InvalidName(  # names of nodes are built of it
+                f"version {self.name!r}: use at most 40 characters, not beginning with 'backup-' "
+                f"or 'baseline-'"
             )
         if not self.model.strip():
             raise InvalidConfig(

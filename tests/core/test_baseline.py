@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller.core.advance import advance, next_action
 from controller.core.desired import Desired, NodeView, Pool, desired
-from controller.core.errors import InvalidConfig, Refused
+from controller.core.errors import InvalidConfig, InvalidName, Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Step
@@ -153,6 +153,12 @@ def test_a_baseline_that_never_comes_up_is_no_fault_of_the_new_version() -> None
     assert after.reason.startswith("the baseline was not ready after 300 s (0 of 1 fresh nodes")
     neither = advance(rollout(), replace(late, canary_ready=0))
     assert neither.phase is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("name", ["baseline-1", "backup-1", "v" * 41])
+def test_no_version_is_named_like_the_nodes_of_a_pool(name: str) -> None:
+    with pytest.raises(InvalidName, match="'baseline-'"):
+        Version(name, "/models/x")
 
 
 def test_its_devices_are_in_the_sum_before_the_start() -> None:
