@@ -36,6 +36,20 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
+    def empty_journal(self) -> None:
+        """Where SQLite's disk is full, its journal (up to 4 MB) is the room in which rows can be
+        removed, as soon as what it holds is in the file. Raises nothing."""
+        if self.file is None:
+            return
+        try:
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+        except (exc.SQLAlchemyError, sqlite3.Error):
+            return  # the next attempt says why
+
 
 def check_url(url: str | None) -> None:
     """Raises StartRefused, without the URL: it may hold a password."""

@@ -122,9 +122,11 @@ class History:
 
         await self.write(both)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """Raises what `work` raises. It may be run again after a failure."""
-        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(work)))
+    async def write(self, work: Callable[[Connection], T], *, makes_room: bool = False) -> T:
+        """Raises what `work` raises. It may be run again after a failure. What `makes_room` does
+        not wait behind rows that a full disk takes no more."""
+        submitted = self._writer.submit(work, makes_room=makes_room)
+        return await asyncio.shield(asyncio.wrap_future(submitted))
 
     def write_soon(self, work: Callable[[Connection], object]) -> None:
         """Nobody waits for it."""
@@ -167,7 +169,8 @@ class History:
     async def forget(self, days: int) -> int:
         """Remove rows older than that; how many were."""
         removed = 0
-        while count := await self.write(partial(_forget, self.node, now() - timedelta(days=days))):
+        work = partial(_forget, self.node, now() - timedelta(days=days))
+        while count := await self.write(work, makes_room=True):
             removed += count
         return removed
 

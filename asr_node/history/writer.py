@@ -32,6 +32,7 @@ def _uncancellable() -> Future[Any]:
 @dataclass(frozen=True, slots=True)
 class _Job:
     work: Callable[[Connection], Any]
+    makes_room: bool = False
     ended: Future[Any] = field(default_factory=_uncancellable)  # committed, or wrong itself
     tried: Future[None] = field(default_factory=_uncancellable)  # as above, or put off
 
@@ -56,7 +57,10 @@ class Writer:
 
     While nothing can be written, jobs wait in memory and `degraded` says why; the first write
     that succeeds takes them all. A job must do no harm when it is run again: a group that
-    fails is rolled back and tried anew."""
+    fails is rolled back and tried anew.
+
+    Jobs that remove rows do not wait behind those that a full disk takes no more: each attempt
+    is at one of them, or at what waits, in turn."""
 
     def __init__(self, open_database: Callable[[], Database]) -> None:
         self.degraded: str | None = None
@@ -65,20 +69,22 @@ class Writer:
         self.tried = threading.Event()  # to open the database, whatever came of it
         self._open = open_database
         self._jobs: deque[_Job] = deque()
+        self._room: deque[_Job] = deque()  # those that remove rows
+        self._room_next = True  # whose turn it is
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     @property
     def waiting(self) -> int:
-        return len(self._jobs)
+        return len(self._jobs) + len(self._room)
 
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, work: Callable[[Connection], T], *, makes_room: bool = False) -> Future[T]:
         """Ends once `work` is committed, with its result or its error."""
-        return self._add(_Job(work)).ended
+        return self._add(_Job(work, makes_room)).ended
 
     def offer(self, work: Callable[[Connection], object]) -> Future[None] | None:
         """Ends once `work` is committed, or put off, or with its own error.
@@ -110,9 +116,12 @@ class Writer:
 
     def _add(self, job: _Job) -> _Job:
         with self._changed:
-            self._jobs.append(job)
+            self._line_of(job).append(job)
             self._changed.notify()
         return job
+
+    def _line_of(self, job: _Job) -> deque[_Job]:
+        return self._room if job.makes_room else self._jobs
 
     def _run(self) -> None:
         while self._work():
@@ -132,7 +141,8 @@ class Writer:
             if is_damage(error):
                 self._reopen_later()
             return self._put_off(error)
-        self._recovered()
+        if not (group[0].makes_room and self._jobs):  # else once they are written
+            self._recovered()
         return True
 
     def _opened(self) -> Database:
@@ -152,7 +162,9 @@ class Writer:
     def _next_group(self) -> list[_Job]:
         """Stays in line until it is committed. Empty when closing with nothing left."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closing)
+            self._changed.wait_for(lambda: self._jobs or self._room or self._closing)
+            if self._room and (self._room_next or not self._jobs):
+                return [self._room[0]]
             return [self._jobs[index] for index in range(min(GROUP, len(self._jobs)))]
 
     def _commit(self, group: list[_Job]) -> None:
@@ -180,12 +192,15 @@ class Writer:
 
     def _finish(self, group: list[_Job]) -> None:
         with self._changed:
-            for _ in group:
-                self._jobs.popleft()
+            for job in group:
+                self._line_of(job).popleft()
 
     def _put_off(self, error: Exception) -> bool:
         self._mark(why(error))
         self.tried.set()
+        self._room_next = not self._room_next
+        if self.database is not None:
+            self.database.empty_journal()
         with self._changed:
             for job in self._jobs:
                 job.let_go()

@@ -83,6 +83,24 @@ async def test_a_full_disk_degrades_the_history_which_mends_itself(tmp_path: Pat
     assert integrity(tmp_path / "data" / FILE) == "ok"
 
 
+async def test_old_rows_are_removed_although_the_disk_takes_no_new_ones(tmp_path: Path) -> None:
+    old = now() - timedelta(days=3)
+    async with opened(tmp_path) as history:
+        await asyncio.gather(
+            *(history.record(entry(created_time=old, raw_text="x" * 500)) for _ in range(1_500))
+        )
+        with no_file_grows_past((tmp_path / "data" / f"{FILE}-wal").stat().st_size):
+            await asyncio.gather(*(history.record(entry(raw_text="y" * 40_000)) for _ in range(50)))
+            await until(lambda: history.degraded)
+            async with asyncio.timeout(60):
+                assert await history.forget(days=2) == 1_500
+            assert (history.waiting, history.writable) == (50, False)
+        await until(lambda: history.degraded is None)
+        assert len(await cursors(history)) == 50
+        assert history.lost == 0
+    assert integrity(tmp_path / "data" / FILE) == "ok"
+
+
 @pytest.mark.parametrize(
     "harm",
     [
