@@ -23,11 +23,15 @@ Rollout = Annotated[
 @review_app.command("open")
 def open_review(
     rollout: Annotated[str | None, typer.Argument(help="Its id; the newest without.")] = None,
+    copies: Annotated[
+        bool, typer.Option("--copies", help="Of copied requests; needs review.keep_audio.")
+    ] = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
     """Choose the pairs of a rollout; a preference gate does it by itself."""
-    show(Client(state_dir).post("/api/review", {"rollout": rollout}), as_json, message)
+    body = {"rollout": rollout, "copies": copies}
+    show(Client(state_dir).post("/api/review", body), as_json, message)
 
 
 @review_app.command()

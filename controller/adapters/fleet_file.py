@@ -46,6 +46,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewOptions:
+    """Whether recordings of copied requests are kept for people to hear, and for how many days."""
+
+    keep_audio: bool = False
+    keep_audio_days: float = 14.0
+
+
+@dataclass(frozen=True, slots=True)
 class FleetFile:
     """All of fleet.yaml."""
 
@@ -57,6 +65,7 @@ class FleetFile:
     limits: Limits
     notifications: tuple[Target, ...] = ()
     api_keys: ApiKeys = NO_KEYS
+    review: ReviewOptions = ReviewOptions()
 
 
 def read_fleet(path: Path) -> FleetFile:
@@ -76,6 +85,7 @@ def read_fleet(path: Path) -> FleetFile:
         limits=_limits(root.get("limits", Node.mapping, None)),
         notifications=root.get("notifications", lambda n: read_targets(n, folder), ()),
         api_keys=root.get("api_keys_file", lambda n: _api_keys(n, folder), NO_KEYS),
+        review=_review(root.get("review", Node.mapping, None)),
     )
     _refuse_roles_without_key(root, fleet)
     root.done()
@@ -184,6 +194,15 @@ def _limits(section: Section | None) -> Limits:
     return Limits(
         memory_mib=section.get("memory_mib", lambda n: n.integer(256, 1 << 24), None),
         cpus=section.get("cpus", lambda n: n.number(0.1, 1024), None),
+    )
+
+
+def _review(section: Section | None) -> ReviewOptions:
+    if section is None:
+        return ReviewOptions()
+    return ReviewOptions(
+        keep_audio=section.boolean("keep_audio", False),
+        keep_audio_days=section.get("keep_audio_days", lambda n: n.number(0.01, 3650), 14.0),
     )
 
 

@@ -29,6 +29,11 @@ def version_arguments(version: Version, data_dir: Path) -> list[str]:
     return arguments
 
 
+def copies_arguments(keep: bool) -> list[str]:
+    """Whether recordings of copied requests are kept."""
+    return ["--keep-copies"] if keep else []
+
+
 def write_hotwords(data_dir: Path, version: Version) -> None:
     """The file that the arguments name, in the node's data folder."""
     if version.hotwords:

@@ -24,7 +24,7 @@ import psutil
 
 from controller.adapters.api_keys import NO_KEYS, ApiKeys
 from controller.adapters.files import write_atomically
-from controller.adapters.node_arguments import version_arguments, write_hotwords
+from controller.adapters.node_arguments import copies_arguments, version_arguments, write_hotwords
 from controller.core.errors import RuntimeUnavailable
 from controller.engine.ports import NodeSpec, ObservedNode
 
@@ -55,8 +55,12 @@ class ProcessRuntime:
 
     name = "process"
 
-    def __init__(self, state_dir: Path, api_keys: ApiKeys = NO_KEYS) -> None:
+    def __init__(
+        self, state_dir: Path, api_keys: ApiKeys = NO_KEYS, keep_copies: bool = False
+    ) -> None:
+        """`keep_copies`: nodes keep the recordings of copied requests in their folders."""
         self._api_keys = api_keys
+        self._keep_copies = keep_copies
         self._nodes = state_dir.absolute() / "nodes"
         self._children: dict[str, subprocess.Popen[bytes]] = {}  # ours, to be reaped
         self._locks: dict[str, asyncio.Lock] = {}
@@ -132,7 +136,9 @@ class ProcessRuntime:
             self._api_keys.hand_to(folder)
             with (folder / _LOG).open("ab") as log:
                 return subprocess.Popen(
-                    node_command(spec, port, folder) + self._api_keys.arguments(folder),
+                    node_command(spec, port, folder)
+                    + self._api_keys.arguments(folder)
+                    + copies_arguments(self._keep_copies),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -30,6 +30,7 @@ class _Body(BaseModel):
 
 class OpenBody(_Body):
     rollout: str | None = None  # the newest
+    copies: bool = False  # of what was copied to the new version, instead of eval sets
 
 
 class VoteBody(_Body):
@@ -57,9 +58,12 @@ async def open_review(body: OpenBody, service: Running) -> dict[str, Any]:
         rollout = newest
     else:
         raise NotFound("no rollout yet: `rollout start VERSION --percent 5` begins one")
-    queue = await service.loop.review.open(rollout, body.actor)
+    if body.copies:
+        queue = await service.copies.open(rollout.id, body.actor)
+    else:
+        queue = await service.loop.review.open(rollout, body.actor)
     message = f"{len(queue.pairs)} pairs to compare; `rollout review invite NAME` asks people"
-    return {"rollout": rollout.id, "pairs": len(queue.pairs), "message": message}
+    return {"rollout": queue.rollout_id, "pairs": len(queue.pairs), "message": message}
 
 
 @router.get("/next")
@@ -127,8 +131,9 @@ async def audio_response(service: Service, pair_id: str) -> FileResponse:
 
 
 def _inside(service: Service, source: str) -> Path:
-    """Whatever the database says: nothing but files of eval sets is given out."""
+    """Whatever the database says: nothing but recordings of eval sets and kept copies."""
     path = Path(source).resolve()
-    if not path.is_relative_to(service.fleet.eval_sets_dir.resolve()) or not path.is_file():
-        raise NotFound("the recording of this pair is not in the eval sets any more")
+    folders = (service.fleet.eval_sets_dir, service.recordings.folder)
+    if not any(path.is_relative_to(folder.resolve()) for folder in folders) or not path.is_file():
+        raise NotFound("the recording of this pair is not there any more")
     return path

@@ -65,7 +65,8 @@ def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
         )
     launcher = ProcessLauncher(folder.router_dir)
     router = NginxRouter(_router_settings(fleet, folder), launcher)
-    return RuntimeParts(ProcessRuntime(folder.path, fleet.api_keys), router, launcher)
+    runtime = ProcessRuntime(folder.path, fleet.api_keys, fleet.review.keep_audio)
+    return RuntimeParts(runtime, router, launcher)
 
 
 def _docker_runtime(fleet: FleetFile, folder: StateFolder) -> DockerRuntime:
@@ -80,6 +81,7 @@ def _docker_settings(fleet: FleetFile, folder: StateFolder) -> DockerSettings:
         memory=f"{memory}m" if memory is not None else None,
         cpus=fleet.limits.cpus,
         api_keys=fleet.api_keys,
+        keep_copies=fleet.review.keep_audio,
     )
 
 

@@ -19,6 +19,7 @@ from controller.adapters.nginx.router_log import RouterLog
 from controller.adapters.node_http import NodeHttpClient
 from controller.adapters.notifications import AppriseMessenger
 from controller.adapters.plan_files import load_plan
+from controller.adapters.review_audio import ReviewAudio
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.api.evaluations import Evaluations
@@ -29,6 +30,7 @@ from controller.core.eval_set import EvalSet
 from controller.core.plan import Plan
 from controller.core.plan_eval_sets import check_plan
 from controller.core.version import Version
+from controller.engine.copies_review import CopiesReview
 from controller.engine.loop import Loop
 from controller.engine.notify import Notifier
 from controller.engine.ports import Ports
@@ -55,9 +57,20 @@ class Service:
     stop: Callable[[], None]
     evaluations: Evaluations = field(init=False)
     notifier: Notifier = field(init=False)
+    recordings: ReviewAudio = field(init=False)
+    copies: CopiesReview = field(init=False)
 
     def __post_init__(self) -> None:
         self.evaluations = Evaluations(self.loop)
+        review = self.fleet.review
+        self.recordings = ReviewAudio(self.folder.path)
+        self.copies = CopiesReview(
+            self.loop.review,
+            self.store,
+            self.recordings,
+            review.keep_audio_days if review.keep_audio else None,
+            utc_now,
+        )
         config, targets = self.fleet.config, self.fleet.notifications
         self.notifier = Notifier(config.service, targets, self.store, AppriseMessenger(), utc_now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -222,6 +222,10 @@ class Reviews(Protocol):
         """The rollout that a pair is of; None for an unknown one."""
         ...
 
+    def of_recordings(self, sources: Sequence[str]) -> dict[str, list[str]]:
+        """The pairs of which people hear one of these files, by their queue."""
+        ...
+
     def save_queue(self, queue: ReviewQueue, entry: Event) -> None:
         """A second queue of the same rollout changes nothing."""
         ...
@@ -234,6 +238,26 @@ class Reviews(Protocol):
 
     def forget(self, rollout_id: str, pairs: Sequence[str], entry: Event) -> None:
         """Remove texts, recordings' names and corrections of these pairs for good."""
+        ...
+
+
+class Recordings(Protocol):
+    """Recordings of copied requests, kept where fleet.yaml allows it. Called in threads."""
+
+    def find(self, node: str, entry_id: str) -> Path | None:
+        """The recording of a row of this node's history, where it is kept."""
+        ...
+
+    def keep(self, name: str, recording: Path) -> Path:
+        """Take it for the review. Raises OSError."""
+        ...
+
+    def remove(self, paths: Iterable[Path]) -> int:
+        """Those of them that are kept copies; how many there were."""
+        ...
+
+    def older_than(self, days: float) -> list[Path]:
+        """All that are kept for longer."""
         ...
 
 
@@ -268,6 +292,10 @@ class ShadowStore(Protocol):
 
     def forget_halves(self, rollout_id: str | None = None) -> None:
         """Of this rollout all that never became pairs; with none, those that waited too long."""
+        ...
+
+    def forget_texts(self, rollout_id: str, request_ids: Sequence[str]) -> None:
+        """Of these pairs; what was counted stays."""
         ...
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from controller.core.errors import NotFound, Refused
 from controller.core.review.pairs import (
+    SAMPLE,
     Difference,
     ReviewPair,
     canary_is_left,
@@ -28,6 +29,7 @@ from controller.engine.ports import Reviews
 from controller.engine.records import CastVote, Event, ReviewQueue
 
 LONGEST_CORRECTION: Final = 2000  # characters
+Forgetting = Callable[[str, Sequence[Difference]], Awaitable[None]]  # of the review of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ class Review:
         evaluator: Evaluator,
         now: Callable[[], datetime.datetime],
         changed: Callable[[], None],
+        on_forget: Forgetting | None = None,
     ) -> None:
+        """`on_forget` is told of what is to vanish beside the review's own texts."""
+        self.on_forget = on_forget
         self._reviews = reviews
         self._evaluator = evaluator
         self._now = now
@@ -65,9 +70,21 @@ class Review:
         try:
             known = await self._queue(rollout.id)
         except NotFound:
-            known = await self._make(rollout, actor)
+            found = await self._differences(rollout)
+            known = await self.make(rollout.id, found, actor)
         await self._weigh(rollout.id)
         return known
+
+    async def make(
+        self, name: str, found: Sequence[Difference], actor: str, sample: int = SAMPLE
+    ) -> ReviewQueue:
+        """A queue of these differences, of which so many are sampled, unless there is one."""
+        seed = secrets.token_hex(16)
+        made = ReviewQueue(name, seed, self._now(), queue(found, seed, sample))
+        message = f"{len(made.pairs)} of {len(found)} recordings with different texts to compare"
+        event = self._event("review.opened", name, message, actor)
+        await asyncio.to_thread(self._reviews.save_queue, made, event)
+        return await self._queue(name)  # another may have been quicker
 
     async def ask(self, rollout_id: str, rater: str) -> Question | None:
         """The next pair for this rater; None when they have voted on all."""
@@ -130,6 +147,9 @@ class Review:
             )
         message = f"forgot texts and corrections of {len(gone)} pairs"
         event = self._event("review.forgotten", rollout_id, message, actor)
+        vanishing = [p.difference for p in found.pairs if p.id in gone and p.difference]
+        if self.on_forget is not None:  # first: what fails here is still known
+            await self.on_forget(rollout_id, vanishing)
         await asyncio.to_thread(self._reviews.forget, rollout_id, gone, event)
         del self._queues[rollout_id]
         await self._weigh(rollout_id)
@@ -153,15 +173,6 @@ class Review:
 
     async def _votes(self, rollout_id: str) -> list[Vote]:
         return await asyncio.to_thread(self._reviews.votes, rollout_id)
-
-    async def _make(self, rollout: Rollout, actor: str) -> ReviewQueue:
-        found = await self._differences(rollout)
-        seed = secrets.token_hex(16)
-        made = ReviewQueue(rollout.id, seed, self._now(), queue(found, seed))
-        message = f"{len(made.pairs)} of {len(found)} recordings with different texts to compare"
-        event = self._event("review.opened", rollout.id, message, actor)
-        await asyncio.to_thread(self._reviews.save_queue, made, event)
-        return await self._queue(rollout.id)  # another may have been quicker
 
     async def _differences(self, rollout: Rollout) -> list[Difference]:
         names = rollout.plan.eval_sets

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.fleet_file import FleetFile, read_fleet
+from controller.adapters.fleet_file import FleetFile, ReviewOptions, read_fleet
 from controller.core.errors import InvalidConfig, Refused
 from controller.core.golden import GoldenCheck
 from controller.core.routing import HeaderRule, TimeRule
@@ -65,6 +65,15 @@ def test_a_proxy_is_trusted_by_its_address_or_range(tmp_path: Path) -> None:
     assert read(tmp_path, SMALL).router.trusted_proxies == ()
     named = SMALL + "router: {trusted_proxies: [10.0.0.5, 'fd00::/8']}\n"
     assert read(tmp_path, named).router.trusted_proxies == ("10.0.0.5/32", "fd00::/8")
+
+
+def test_recordings_of_users_are_kept_only_where_it_is_said(tmp_path: Path) -> None:
+    assert read(tmp_path, SMALL).review == ReviewOptions(keep_audio=False, keep_audio_days=14)
+    fleet = read(tmp_path, SMALL + "review: {keep_audio: true, keep_audio_days: 3}\n")
+    assert fleet.review == ReviewOptions(keep_audio=True, keep_audio_days=3)
+    for wrong in ("keep_audio: perhaps", "keep_audio_days: 0", "keep_days: 3"):
+        with pytest.raises(InvalidConfig, match=r"review\."):
+            read(tmp_path, SMALL + f"review: {{{wrong}}}\n")
 
 
 def test_golden_clips_are_heard_only_where_they_are_asked_for(tmp_path: Path) -> None:

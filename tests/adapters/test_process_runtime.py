@@ -159,10 +159,10 @@ def test_a_node_gets_no_secrets_of_our_environment() -> None:
     assert environment == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
 
 
-async def test_a_node_asks_for_the_keys_of_the_fleet(tmp_path: Path, state_dir: Path) -> None:
+async def test_a_node_asks_for_the_keys_of_the_fleet_and_keeps_copies_where_asked(tmp_path: Path, state_dir: Path) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text("key-of-the-controller")
-    closed = ProcessRuntime(state_dir, ApiKeys(keys))
+    closed = ProcessRuntime(state_dir, ApiKeys(keys), keep_copies=True)
     await closed.start(SPEC)
     try:
         node = await only(closed)
@@ -177,4 +177,5 @@ async def test_a_node_asks_for_the_keys_of_the_fleet(tmp_path: Path, state_dir: 
     finally:
         await closed.stop(SPEC.name, 5)
     assert (refused.status_code, answered.status_code) == (401, 200)
+    assert "--keep-copies" in command
     assert "key-of-the-controller" not in command

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from controller.adapters.eval_sets import read_eval_set
+from controller.adapters.review_audio import ReviewAudio
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.api.access import access_check
@@ -21,6 +22,7 @@ from controller.api.problems import add_problem_handlers
 from controller.api.raters import RaterKeys
 from controller.api.review_page import add_review
 from controller.core.eval_set import EvalSet, Utterance
+from controller.engine.copies_review import CopiesReview
 from controller.engine.gates import Evaluator
 from controller.engine.records import Evaluation, Event
 from controller.engine.review import Review
@@ -63,6 +65,8 @@ class Site:
             folder=self.folder,
             loop=SimpleNamespace(review=self.review, rollout=a_rollout()),
             fleet=SimpleNamespace(eval_sets_dir=self.sets),
+            recordings=ReviewAudio(folder),
+            copies=CopiesReview(self.review, self.store, ReviewAudio(folder), None, lambda: NOON),
         )
         self.app.middleware("http")(access_check("token", "127.0.0.1"))
         add_problem_handlers(self.app)
@@ -302,3 +306,9 @@ async def test_an_eval_set_does_not_change_under_a_rollout_that_is_measured_on_i
     answer = await site.browser().post(url, json={}, headers=TOKEN)
     assert answer.status_code == 409
     assert "must not change under it" in answer.json()["detail"]
+
+
+async def test_a_review_of_copies_needs_consent(site: Site) -> None:
+    answer = await site.browser().post("/api/review", json={"copies": True}, headers=TOKEN)
+    assert answer.status_code == 409
+    assert "keep_audio: true" in answer.json()["detail"]

@@ -13,7 +13,7 @@ from docker.types import DeviceRequest, Mount
 
 from controller.adapters.docker.settings import DockerSettings, container_user, hardening, label
 from controller.adapters.model_files import is_local
-from controller.adapters.node_arguments import version_arguments
+from controller.adapters.node_arguments import copies_arguments, version_arguments
 from controller.core.version import Version
 from controller.engine.ports import NodeSpec, ObservedNode
 
@@ -43,7 +43,9 @@ def node_container(spec: NodeSpec, settings: DockerSettings) -> dict[str, Any]:
     return hardening(container_user()) | {
         "name": settings.container_name(spec.name),
         "image": spec.version.image or settings.image,
-        "command": node_command(spec) + settings.api_keys.arguments(_DATA),
+        "command": node_command(spec)
+        + settings.api_keys.arguments(_DATA)
+        + copies_arguments(settings.keep_copies),
         "environment": _environment(spec.version),
         "labels": settings.labels(ROLE)
         | {

@@ -29,6 +29,7 @@ class DockerSettings:
     memory: str | None = None
     cpus: float | None = None
     api_keys: ApiKeys = NO_KEYS
+    keep_copies: bool = False  # nodes keep the recordings of copied requests
 
     @property
     def network(self) -> str:

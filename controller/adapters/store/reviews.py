@@ -48,6 +48,16 @@ class SqlReviews:
         with self._engine.connect() as connection:
             return connection.scalar(query)
 
+    def of_recordings(self, sources: Sequence[str]) -> dict[str, list[str]]:
+        """The pairs of which people hear one of these files, by their queue."""
+        wanted, found = set(sources), dict[str, list[str]]()
+        query = select(review_pairs).where(review_pairs.c.difference.is_not(None))
+        with self._engine.connect() as connection:
+            for row in connection.execute(query):
+                if row.difference and row.difference["utterance"]["source"] in wanted:
+                    found.setdefault(row.rollout_id, []).append(row.id)
+        return found
+
     def save_queue(self, queue: ReviewQueue, entry: Event) -> None:
         """A queue is made once: a second of the same rollout changes nothing."""
         row = {"rollout_id": queue.rollout_id, "seed": queue.seed, "at": queue.at.isoformat()}

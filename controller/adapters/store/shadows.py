@@ -100,6 +100,11 @@ class ShadowStore:
         with self._engine.connect() as connection:
             return [_disagreement(row) for row in connection.execute(query)]
 
+    def forget_texts(self, rollout_id: str, request_ids: Sequence[str]) -> None:
+        """Of these pairs; what was counted stays."""
+        with self._engine.begin() as connection:
+            _forget_texts(connection, rollout_id, request_ids)
+
     def forget_halves(self, rollout_id: str | None = None) -> None:
         """Of this rollout all that never became pairs (it has ended); with none, those of any
         that waited for too long."""
@@ -110,6 +115,12 @@ class ShadowStore:
         with self._engine.begin() as connection:
             halves = delete(tables.shadow_pairs).where(_pairs.compared.is_(False), which)
             connection.execute(halves)
+
+
+def _forget_texts(connection: Connection, rollout_id: str, request_ids: Sequence[str]) -> None:
+    for some in _chunks([*request_ids]):
+        these = (_pairs.rollout_id == rollout_id) & _pairs.request_id.in_(some)
+        connection.execute(update(tables.shadow_pairs).where(these).values(**_NO_TEXTS))
 
 
 def _add_halves(connection: Connection, rollout_id: str, heard: Sequence[Heard]) -> None:
@@ -181,9 +192,7 @@ def _forget_least(connection: Connection, rollout_id: str) -> None:
     query = select(_pairs.request_id).where(kept, _pairs.stable.is_not(None))
     order = (_pairs.written.desc(), _pairs.request_id)
     beyond = connection.scalars(query.order_by(*order).offset(KEPT)).all()
-    for some in _chunks([*beyond]):
-        these = (_pairs.rollout_id == rollout_id) & _pairs.request_id.in_(some)
-        connection.execute(update(tables.shadow_pairs).where(these).values(**_NO_TEXTS))
+    _forget_texts(connection, rollout_id, beyond)
 
 
 def _differ(edits: Any) -> Any:

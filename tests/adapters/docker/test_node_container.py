@@ -43,6 +43,12 @@ def test_keys_are_named_as_the_container_sees_them_and_stand_nowhere_else(tmp_pa
     assert "key-of-the-controller" not in str(container)
 
 
+def test_copies_are_kept_only_where_that_is_asked_for() -> None:
+    assert "--keep-copies" not in node_container(a_spec(), SETTINGS)["command"]
+    asked = replace(SETTINGS, keep_copies=True)
+    assert node_container(a_spec(), asked)["command"][-1] == "--keep-copies"
+
+
 def test_a_version_of_folders_alone_gets_no_hub_folder() -> None:
     targets = [mount["Target"] for mount in node_container(a_spec(), SETTINGS)["mounts"]]
     assert targets == ["/models/model", "/data"]

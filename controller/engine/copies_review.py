@@ -1,0 +1,114 @@
+"""Reviews of copied requests: real recordings of users, so only where consent is switched on
+(`review.keep_audio` in fleet.yaml), for a retention time, and deletion is real."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controller.core.errors import Refused
+from controller.core.eval_set import Utterance
+from controller.core.review.pairs import SAMPLE, Difference, disagreement
+from controller.core.shadow.pair import Disagreement
+from controller.engine.ports import Recordings, Store
+from controller.engine.records import Event, ReviewQueue
+from controller.engine.review import Review
+
+COPIES: Final = "copies"  # stands for the eval set
+_SUFFIX: Final = f"+{COPIES}"  # of the rollout's id: the review's name
+_KEPT: Final = 500  # pairs with their texts that the store has of a rollout, at most
+
+
+@dataclass(slots=True)
+class CopiesReview:
+    """`days` is the retention time; None: no recording is to be kept."""
+
+    review: Review
+    store: Store
+    recordings: Recordings
+    days: float | None
+    now: Callable[[], datetime.datetime]
+
+    def __post_init__(self) -> None:
+        self.review.on_forget = self.vanish
+
+    async def open(self, rollout_id: str, actor: str) -> ReviewQueue:
+        """A queue of the copied requests of which both texts differ and the recording is kept.
+        Raises Refused without consent, and where there are none."""
+        if self.days is None:
+            raise Refused(
+                "fleet.yaml does not say `review: {keep_audio: true}`, so no recording of a user "
+                "is kept, and there is nothing to hear; nothing was opened"
+            )
+        name = rollout_id + _SUFFIX
+        opened = await asyncio.to_thread(self.store.reviews.queue, name)
+        if opened is not None:
+            return opened
+        known = await asyncio.to_thread(self.store.shadows.disagreements, rollout_id, _KEPT)
+        found = await asyncio.to_thread(self._kept, known)
+        if not found:
+            raise Refused(
+                f"of {len(known)} copied requests of {rollout_id} with different texts no "
+                f"recording is kept; nothing was opened. Nodes that start from now on keep them"
+            )
+        # Where more differ than the store keeps, these are the worst and no random sample.
+        sample = SAMPLE if len(known) < _KEPT else 0
+        made = await self.review.make(name, found, actor, sample)
+        asked = {pair.difference.utterance.source for pair in made.pairs if pair.difference}
+        unasked = [Path(d.utterance.source) for d in found if d.utterance.source not in asked]
+        await asyncio.to_thread(self.recordings.remove, unasked)
+        return made
+
+    async def sweep(self) -> None:
+        """Delete what is kept for too long, with its texts; without consent, all."""
+        days = self.days if self.days is not None else 0.0
+        old = await asyncio.to_thread(self.recordings.older_than, days)
+        if not old:
+            return
+        why = f"older than {days:g} days" if self.days is not None else "keep_audio is off"
+        message = f"{len(old)} recordings of copied requests deleted: {why}"
+        event = Event("review.audio_deleted", "review", message, "controller", self.now())
+        await asyncio.to_thread(self.store.save, [event])
+        asked = await asyncio.to_thread(self.store.reviews.of_recordings, [str(p) for p in old])
+        for name, pairs in asked.items():
+            await self.review.forget(name, pairs, "controller")
+        await asyncio.to_thread(self.recordings.remove, old)
+
+    async def vanish(self, name: str, differences: Sequence[Difference]) -> None:
+        """Recordings, and the texts that are kept of the copies themselves."""
+        of_copies = [d for d in differences if d.eval_set == COPIES]
+        if not of_copies:
+            return
+        paths = [Path(d.utterance.source) for d in of_copies]
+        await asyncio.to_thread(self.recordings.remove, paths)
+        ids = [d.utterance.key for d in of_copies]
+        rollout_id = name.removesuffix(_SUFFIX)
+        await asyncio.to_thread(self.store.shadows.forget_texts, rollout_id, ids)
+
+    def _kept(self, known: Sequence[Disagreement]) -> list[Difference]:
+        found = (self._difference(pair) for pair in known)
+        return [difference for difference in found if difference is not None]
+
+    def _difference(self, pair: Disagreement) -> Difference | None:
+        """None where nothing is to be compared, or to be heard."""
+        stable, canary = pair.stable.text, pair.canary.text
+        if stable is None or canary is None or not (share := disagreement(stable, canary)):
+            return None
+        recording = self.recordings.find(pair.canary.node, pair.canary.entry_id)
+        if recording is None:
+            return None
+        seconds = pair.canary.audio_seconds or 0.0
+        utterance = Utterance(
+            key=pair.request_id,
+            source=str(self.recordings.keep(pair.canary.entry_id, recording)),
+            target="",
+            tags=(COPIES,),
+            duration_ms=round(1000 * seconds),
+            speaker=pair.key_hash or "",
+            language=pair.canary.language or "",
+        )
+        return Difference(COPIES, utterance, stable, canary, share)
