@@ -159,7 +159,9 @@ def test_a_node_gets_no_secrets_of_our_environment() -> None:
     assert environment == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
 
 
-async def test_a_node_asks_for_the_keys_of_the_fleet_and_keeps_copies_where_asked(tmp_path: Path, state_dir: Path) -> None:
+async def test_a_node_asks_for_the_keys_of_the_fleet_and_keeps_copies_where_asked(
+    tmp_path: Path, state_dir: Path
+) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text("key-of-the-controller")
     closed = ProcessRuntime(state_dir, ApiKeys(keys), keep_copies=True)
