@@ -182,6 +182,12 @@ class Plan:
                 f"baseline: no step has a share of at most {MOST_SHARE_PERCENT:g} %; beyond it too "
                 f"little is left to compare with"
             )
+        for index, step in enumerate(self.steps):
+            if step.shadow and self.baseline_percent(step.percent):
+                raise InvalidConfig(
+                    f"steps.{index}.shadow: the canary would do the work of copies beside its own, "
+                    f"and the baseline would not; leave out one of the two"
+                )
 
     def baseline_percent(self, percent: float) -> float:
         """The baseline's share beside a canary with `percent`: the same, as far as there is as

@@ -76,6 +76,12 @@ def test_a_baseline_that_would_tell_nothing_is_refused(
         replace(COMPARED, **change)
 
 
+def test_a_canary_that_also_works_on_copies_cannot_be_compared_with_one_that_does_not() -> None:
+    with pytest.raises(InvalidConfig, match=r"^steps\.0\.shadow: .* leave out one"):
+        replace(COMPARED, steps=(Step(5, shadow=20), Step(100)))
+    replace(COMPARED, steps=(Step(0, shadow=20), Step(5), Step(100)))  # one after the other may be
+
+
 def test_it_starts_with_the_canary_with_as_many_nodes() -> None:
     for step, count in ((0, 1), (1, 2)):
         found = wanted(rollout(step=step))
