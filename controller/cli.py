@@ -18,6 +18,7 @@ import typer
 
 from controller import report_command, views
 from controller.client import Client, Rejected, Unreachable
+from controller.copies_command import copies
 from controller.core.errors import ControllerError
 from controller.options import Json, StateDir
 from controller.options import message as _message
@@ -39,6 +40,7 @@ plan_app = typer.Typer(help="Plans: the steps and gates of a rollout.", no_args_
 app.add_typer(versions_app, name="versions")
 app.add_typer(plan_app, name="plan")
 app.add_typer(review_app, name="review")
+app.command()(copies)
 app.add_typer(eval_set_app, name="eval-set")
 
 

@@ -28,7 +28,7 @@ def access_check(token: str, host: str) -> Callable[[Request, CallNext], Awaitab
             if local and (request.url.hostname or "") not in LOOPBACK:
                 return problem(403, "Forbidden", "this controller answers on loopback only")
             needs_token = not local or request.method not in _SAFE_METHODS
-            if needs_token and not _is_for_raters(request) and not _has_token(request, token):
+            if needs_token and not _is_for_raters(request) and not has_token(request, token):
                 return problem(
                     401,
                     "Unauthorized",
@@ -50,6 +50,7 @@ def _is_for_raters(request: Request) -> bool:
     return f"{request.url.path}/".startswith(f"{_RATERS}/")
 
 
-def _has_token(request: Request, token: str) -> bool:
+def has_token(request: Request, token: str) -> bool:
+    """Whether it was sent by who may read the state folder."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())

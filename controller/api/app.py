@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from fastapi import FastAPI
 
 from controller.adapters.notifications import AppriseMessenger
-from controller.api import pages, routes
+from controller.api import copies, pages, routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
 from controller.api.review_page import add_review
@@ -46,6 +46,7 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
     app.middleware("http")(access_check(service.folder.token(), settings.host))
     add_problem_handlers(app)
     app.include_router(routes.router)
+    app.include_router(copies.router)
     app.include_router(pages.router)
     add_review(app)
     return app
