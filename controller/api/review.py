@@ -101,11 +101,13 @@ async def results(service: Running, rollout: str | None = None) -> dict[str, Any
 
 @router.post("/forget")
 async def forget(body: ForgetBody, service: Running) -> dict[str, Any]:
-    """Remove texts and corrections for good."""
+    """Remove texts, corrections and kept recordings for good."""
     review = service.loop.review
     rollout = body.rollout or await review.newest()
     count = await review.forget(rollout, body.pairs, body.actor)
-    message = f"texts and corrections of {count} pairs of {rollout} are gone; votes stay"
+    message = (
+        f"texts, corrections and kept copies of {count} pairs of {rollout} are gone; votes stay"
+    )
     return {"forgotten": count, "message": message}
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_MEANS: Final = np.linspace(0.0, 1.0, 1001)[1:-1]
+_MEANS: Final = np.linspace(0.0, 1.0, 501)[1:-1]
 _LARGEST_STAKE: Final = 0.5  # of what may be staked at all: nobody is ruined by one score
 
 Floats = NDArray[np.float64]
