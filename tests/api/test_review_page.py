@@ -233,6 +233,7 @@ async def test_the_page_speaks_the_browser_s_language(site: Site) -> None:
     page = await browser.get("/review", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"})
     assert '<html lang="zh-CN">' in page.text
     assert "哪段文字与您听到的一致" in page.text
+    assert "按键：1 左边" in page.text
 
 
 async def test_the_page_s_script_and_style_are_its_own(site: Site) -> None:
