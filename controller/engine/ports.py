@@ -284,7 +284,9 @@ class ShadowStore(Protocol):
         """What was counted, by request; None: nothing that counts."""
         ...
 
-    def tallies(self, rollout_id: str) -> list[Tally]: ...
+    def tallies(self, rollout_id: str, key_waits_seconds: float = 0.0) -> list[Tally]:
+        """Pairs that were counted; without those whose sticky key may still come."""
+        ...
 
     def disagreements(self, rollout_id: str, limit: int) -> list[Disagreement]:
         """The pairs that differ most, worst first, with their texts."""

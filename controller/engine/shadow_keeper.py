@@ -30,6 +30,7 @@ _ROWS: Final = 1000  # that a node gives at once
 _PAGES: Final = 20  # of one node in one pull: the others have their turn
 _COMPARED_AT_ONCE: Final = 200
 _CLOCKS_DIFFER: Final = datetime.timedelta(minutes=1)
+_KEY_WAITS_SECONDS: Final = 30.0  # requests of one user are not to count as many users
 _MOST_KEYS: Final = 100_000  # that wait to be written down
 
 
@@ -98,7 +99,8 @@ class ShadowKeeper:
         keys, self._keys = self._keys, {}
         await asyncio.to_thread(self._store.take_keys, rollout.id, keys)
         await self._compare(rollout)
-        self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id))
+        waits = 0.0 if rollout.ended else _KEY_WAITS_SECONDS
+        self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id, waits))
         if rollout.ended:
             await asyncio.to_thread(self._store.forget_halves, rollout.id)
             self._ended.add(rollout.id)

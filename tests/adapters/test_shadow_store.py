@@ -56,6 +56,15 @@ def test_what_comes_twice_counts_once(shadows: ShadowStore) -> None:
     )  # fmt: skip
 
 
+def test_a_pair_whose_key_may_still_come_waits_for_it(shadows: ShadowStore) -> None:
+    """Else one user's requests would count as many users for a moment."""
+    pair(shadows, "a", "你好", "你号")
+    compare_all(shadows)
+    assert shadows.tallies(R, key_waits_seconds=60) == []
+    shadows.take_keys(R, {"a": "key1"})
+    assert [tally.key for tally in shadows.tallies(R, key_waits_seconds=60)] == ["key1"]
+
+
 def test_an_answer_replaces_a_failure_of_another_node(shadows: ShadowStore) -> None:
     shadows.take(R, "v1-1", 5, [heard("a", None)])
     shadows.take(R, "v1-2", 5, [heard("a", "你好", node="v1-2")])

@@ -105,6 +105,8 @@ async def test_a_crash_loses_no_pair_and_counts_none_twice(driver: Driver) -> No
     await pulled(driver)
     await pulled(driver)
     assert driver.loop.shadow.overview(driver.loop.rollout)["pairs"] == 150
+    served = Served("stable", "stable", "k1", 200, (), request_id="r900", shadow=True)
+    driver.world.served.append(served)
     driver.world.histories["v1-1"].append(heard(driver, 900, "你好"))
     driver.world.histories["v1-1"][-1] = replace(
         driver.world.histories["v1-1"][-1], cursor=driver.world.histories["v1-1"][-2].cursor + 1

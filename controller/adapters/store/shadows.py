@@ -70,8 +70,10 @@ class ShadowStore:
                 _put(connection, rollout_id, request_id, _counted_row(counted), True)
             _forget_least(connection, rollout_id)
 
-    def tallies(self, rollout_id: str) -> list[Tally]:
-        """All pairs that were counted, by sticky key (where it is unknown: by request)."""
+    def tallies(self, rollout_id: str, key_waits_seconds: float = 0.0) -> list[Tally]:
+        """All pairs that were counted, by sticky key; where it has not come after
+        `key_waits_seconds`, by request."""
+        young = (_now() - datetime.timedelta(seconds=key_waits_seconds)).isoformat()
         key = func.coalesce(_pairs.key_hash, _pairs.request_id)
         query = (
             select(
@@ -83,6 +85,7 @@ class ShadowStore:
                 _differ(_pairs.numbers).label("differ_numbers"),
             )
             .where(_pairs.rollout_id == rollout_id, _pairs.units.is_not(None))
+            .where(_pairs.key_hash.is_not(None) | (_pairs.at <= young))
             .group_by(key, _pairs.slices)
         )  # fmt: skip
         with self._engine.connect() as connection:
