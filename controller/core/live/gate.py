@@ -68,7 +68,7 @@ class LiveGate:
     @property
     def compares(self) -> bool:
         """Whether it compares requests of two pools; else it looks at the canary's nodes."""
-        return self.kind not in {Kind.MEMORY, Kind.DEGRADED}
+        return self.kind not in OF_NODES
 
     @property
     def margin_points(self) -> float:
