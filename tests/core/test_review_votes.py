@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from controller.core.advance import advance
 from controller.core.errors import InvalidConfig
-from controller.core.review.betting import interval
+from controller.core.review.betting import interval, stakes
 from controller.core.review.gate import PreferenceGate
 from controller.core.review.judge import judge
 from controller.core.review.pairs import GROUP
@@ -16,8 +19,10 @@ from controller.core.review.votes import (
     opinion,
     preference,
 )
+from controller.core.rollout import Phase
 from controller.core.verdict import Outcome
 from tests.core.review_pairs import pairs, votes
+from tests.core.rollouts import PLAN, a_rollout, facts
 
 CANARY, STABLE, SAME, NEITHER = (
     Preference.CANARY,
@@ -44,6 +49,13 @@ def test_the_interval_holds_at_every_look_as_often_as_it_says() -> None:
     assert missed <= 10  # 5 % at all looks together
 
 
+def test_no_stake_depends_on_the_score_that_it_is_laid_on() -> None:
+    random = np.random.default_rng(5).random(50)
+    for last in (0.0, 0.5, 1.0):
+        changed = np.append(random[:-1], last)
+        assert np.array_equal(stakes(random, 0.05), stakes(changed, 0.05))
+
+
 def test_more_votes_and_more_of_a_kind_make_the_interval_narrower() -> None:
     def width(scores: list[float]) -> float:
         low, high = interval(scores)
@@ -65,6 +77,12 @@ def test_a_group_counts_when_each_of_its_pairs_has_a_vote() -> None:
     found = pairs()
     said = opinion(found, votes(found, [CANARY] * (2 * GROUP - 1)))
     assert (said.pairs, said.votes, said.uncounted) == (GROUP, GROUP, GROUP - 1)
+
+
+def test_groups_count_in_the_order_of_the_sample_whoever_jumped_ahead() -> None:
+    found = pairs()
+    ahead = votes(found, [CANARY] * 21)[GROUP:]
+    assert opinion(found, ahead).pairs == 0
 
 
 def test_a_pair_counts_once_however_many_people_voted_on_it() -> None:
@@ -177,3 +195,11 @@ def test_people_who_do_not_agree_decide_nothing_where_the_plan_asks_for_agreemen
 def test_a_gate_without_sense_is_refused_by_its_key(values: dict[str, float], key: str) -> None:
     with pytest.raises(InvalidConfig, match=f"^{key}: "):
         PreferenceGate(**values)  # type: ignore[arg-type]
+
+
+def test_a_step_does_not_end_well_before_anybody_was_asked() -> None:
+    plan = replace(PLAN, gates=(), preference_gates=(GATE,))
+    held = a_rollout(plan=plan, phase=Phase.HOLDING, reached_percent=5.0)
+    after = advance(held, facts(3600))
+    assert after.phase is Phase.WAITING
+    assert "gate preference is inconclusive: nobody was asked yet" in after.reason

@@ -35,20 +35,20 @@ def interval(scores: Sequence[float], level: float = 0.05) -> tuple[float, float
 def _log_winnings(scores: Floats, level: float) -> Floats:
     """For each of the means: half of the stake on "more", half on "less", with running maximum,
     since what is once refuted stays refuted."""
-    stakes = _stakes(scores, level)[:, None]
+    staked = stakes(scores, level)[:, None]
     gains = scores[:, None] - _MEANS[None, :]
-    more = np.cumsum(np.log1p(np.minimum(stakes, _LARGEST_STAKE / _MEANS) * gains), axis=0)
-    less = np.cumsum(np.log1p(-np.minimum(stakes, _LARGEST_STAKE / (1 - _MEANS)) * gains), axis=0)
+    more = np.cumsum(np.log1p(np.minimum(staked, _LARGEST_STAKE / _MEANS) * gains), axis=0)
+    less = np.cumsum(np.log1p(-np.minimum(staked, _LARGEST_STAKE / (1 - _MEANS)) * gains), axis=0)
     either: Floats = np.maximum(more, less)
     best: Floats = np.max(either, axis=0, initial=0.0) - np.log(2)
     return best
 
 
-def _stakes(scores: Floats, level: float) -> Floats:
-    """Larger where earlier scores varied less, smaller with time."""
+def stakes(scores: Floats, level: float) -> Floats:
+    """On each score, by those before it: larger where they varied less, smaller with time."""
     seen = np.arange(1, len(scores) + 1)
     means = (0.5 + np.cumsum(scores)) / (seen + 1)
     variances = (0.25 + np.cumsum((scores - means) ** 2)) / (seen + 1)
     before = np.concatenate([[0.25], variances[:-1]])[: len(scores)]
-    stakes: Floats = np.sqrt(2 * np.log(2 / level) / (before * seen * np.log1p(seen)))
-    return stakes
+    staked: Floats = np.sqrt(2 * np.log(2 / level) / (before * seen * np.log1p(seen)))
+    return staked
