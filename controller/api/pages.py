@@ -47,6 +47,8 @@ def sentence(value: dict[str, Any]) -> str:
         return f"{value['fleet']['stable']} serves all traffic. Nothing for you to do."
     asks = rollout["consent"] == "required"
     share = "only those who opted in" if asks else f"{rollout['percent']:g} % of the traffic"
+    if rollout.get("shadow"):
+        share += f" and copies of {rollout['shadow']:g} % of the requests"
     return (
         f"{rollout['version']} has {share}, step "
         f"{rollout['step']} of {len(rollout['steps'])}, {rollout['phase']}."

@@ -121,6 +121,8 @@ def _context(rollout: Rollout) -> dict[str, Any]:
         "steps": [step.percent for step in rollout.plan.steps],
         "step": rollout.step,
         "percent": rollout.percent,
+        "shadow": rollout.shadow,
+        "shadows": [step.shadow for step in rollout.plan.steps],
         "consent": rollout.plan.consent,
     }
 

@@ -119,6 +119,14 @@ DRILL_WORDS: Final[Mapping[Language, str]] = {
 }
 
 SHARES: Final[Mapping[Language, Mapping[str, str]]] = {
-    "en": {"none": "{percent:g} % of the traffic", "required": "those who opted in"},
-    "zh": {"none": " {percent:g}% 流量", "required": "自愿参加者的流量"},
+    "en": {
+        "none": "{percent:g} % of the traffic",
+        "required": "those who opted in",
+        "copies": "nobody, and gets copies of {percent:g} % of the requests",
+    },
+    "zh": {
+        "none": " {percent:g}% 流量",
+        "required": "自愿参加者的流量",
+        "copies": " {percent:g}% 请求的副本（不回答任何人）",
+    },
 }

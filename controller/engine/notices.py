@@ -102,17 +102,23 @@ def _wording(phase: Phase, data: Mapping[str, Any]) -> str:
 
 def _values(rollout_id: str, data: Mapping[str, Any], language: Language) -> dict[str, Any]:
     steps, step = data["steps"], int(data["step"])
-    share = SHARES[language][data["consent"]]
+    shadows = data.get("shadows", [0] * len(steps))  # absent where an older controller wrote it
     return {
         "id": rollout_id,
         "version": data["version"],
         "from_version": data["from_version"],
         "plan": data["plan"],
-        "share": share.format(percent=data["percent"]),
-        "first": share.format(percent=steps[step]),
+        "share": _share(data, language, data["percent"], data.get("shadow", 0)),
+        "first": _share(data, language, steps[step], shadows[step]),
         "step": step + 1,
         "steps": len(steps),
     }
+
+
+def _share(data: Mapping[str, Any], language: Language, percent: float, shadow: float) -> str:
+    if not percent and shadow:
+        return SHARES[language]["copies"].format(percent=shadow)
+    return SHARES[language][data["consent"]].format(percent=percent)
 
 
 _MOST_GATES: Final = 12  # those that failed come first; the report has all

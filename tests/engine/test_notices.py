@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core.notification import Language, Topic
+from controller.core.plan import Step
 from controller.core.rollout import Phase, Rollout
 from controller.core.verdict import Outcome
 from controller.engine.audit import rollout_events
@@ -46,6 +47,21 @@ def test_each_change_of_a_rollout_has_a_topic_and_says_what_to_do(
     assert "v2" in found.title
     assert "because" in found.body
     assert found.body.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("en", "v2 serves nobody, and gets copies of 20 % of the requests (step 1 of 2)"),
+        ("zh", "v2 已接 20% 请求的副本（不回答任何人）（第 1 步，共 2 步）"),
+    ],
+)
+def test_a_step_that_only_copies_is_told_as_what_it_is(language: Language, title: str) -> None:
+    plan = replace(HOLDING.plan, steps=(Step(0, 60, shadow=20), Step(100)))
+    listening = replace(HOLDING, plan=plan, reached_percent=0.0, reached_shadow=20.0)
+    preparing = replace(listening, phase=Phase.PREPARING)
+    (found,) = told(preparing, listening, language)
+    assert found.title == title
 
 
 def test_a_step_is_told_once_when_its_traffic_flows() -> None:
