@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,19 @@ def test_a_version_keeps_its_digest(store: SqlStore) -> None:
     loaded = store.load()
     assert loaded.versions == {"v1": Version("v1", "/m")}
     assert loaded.digests == {"v1": "d" * 64}
+
+
+def test_a_version_that_only_an_earlier_program_accepted_stops_no_other(
+    tmp_path: Path, store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("v1", "v2"):
+        store.save_version(Version(name, "/m"), None, an_event())
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute("""UPDATE versions SET state = '{"name": "v2", "model": ""}'
+                              WHERE name = 'v2'""")
+    connection.close()
+    assert list(store.load().versions) == ["v1"]
+    assert "v2" in caplog.text
 
 
 def test_an_evaluation_is_found_by_the_digests_and_keeps_failed_requests(store: SqlStore) -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from alembic import command as alembic_command
 from alembic.config import Config as AlembicConfig
-from pydantic import TypeAdapter
-from sqlalchemy import Connection, create_engine, event, func, insert, select, update
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Row, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import Engine
 
 from controller.adapters.store import tables
 from controller.adapters.store.reviews import SqlReviews
 from controller.adapters.store.shadows import ShadowStore
-from controller.core.errors import NotFound
+from controller.core.errors import NotFound, Refused
 from controller.core.fleet import Fleet
 from controller.core.rollout import ENDED, Phase, Rollout
 from controller.core.version import Version
 from controller.engine.records import Command, Evaluation, Event, Intent, Outcome, Saved
+
+log = logging.getLogger(__name__)
 
 _FLEET: Final = TypeAdapter(Fleet)
 _ROLLOUT: Final = TypeAdapter(Rollout)
@@ -52,7 +55,7 @@ class SqlStore:
         return Saved(
             fleet=_FLEET.validate_python(fleet) if fleet else None,
             rollout=_ROLLOUT.validate_python(rollout) if rollout else None,
-            versions={row.name: _VERSION.validate_python(row.state) for row in rows},
+            versions=_versions(rows),
             digests={row.name: row.digest for row in rows if row.digest},
         )
 
@@ -242,6 +245,17 @@ def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         alembic_command.upgrade(config, "head")
+
+
+def _versions(rows: Iterable[Row[Any]]) -> dict[str, Version]:
+    """One that an earlier program accepted and this one refuses must not stop all others."""
+    versions = {}
+    for row in rows:
+        try:
+            versions[row.name] = _VERSION.validate_python(row.state)
+        except (Refused, ValidationError) as error:
+            log.warning("store.version_left_out name=%s error=%s", row.name, error)
+    return versions
 
 
 def _replace(connection: Connection, table: Any, key: str, row: dict[str, Any]) -> None:
