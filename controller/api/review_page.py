@@ -68,7 +68,7 @@ async def ask(
     """The next pair."""
     people = service.loop.review
     try:
-        question = await people.ask(await people.newest(), rater)
+        question = await people.ask_next(rater)
     except NotFound:
         return _page(request, rater, heading="nothing")
     if question is None:

@@ -16,10 +16,9 @@ from controller.core.review.pairs import SAMPLE, Difference, disagreement
 from controller.core.shadow.pair import Disagreement
 from controller.engine.ports import Recordings, Store
 from controller.engine.records import Event, ReviewQueue
-from controller.engine.review import Review
+from controller.engine.review import COPIES_SUFFIX, Review
 
 COPIES: Final = "copies"  # stands for the eval set
-_SUFFIX: Final = f"+{COPIES}"  # of the rollout's id: the review's name
 _KEPT: Final = 500  # pairs with their texts that the store has of a rollout, at most
 
 
@@ -44,7 +43,7 @@ class CopiesReview:
                 "fleet.yaml does not say `review: {keep_audio: true}`, so no recording of a user "
                 "is kept, and there is nothing to hear; nothing was opened"
             )
-        name = rollout_id + _SUFFIX
+        name = rollout_id + COPIES_SUFFIX
         opened = await asyncio.to_thread(self.store.reviews.queue, name)
         if opened is not None:
             return opened
@@ -86,7 +85,7 @@ class CopiesReview:
         paths = [Path(d.utterance.source) for d in of_copies]
         await asyncio.to_thread(self.recordings.remove, paths)
         ids = [d.utterance.key for d in of_copies]
-        rollout_id = name.removesuffix(_SUFFIX)
+        rollout_id = name.removesuffix(COPIES_SUFFIX)
         await asyncio.to_thread(self.store.shadows.forget_texts, rollout_id, ids)
 
     def _kept(self, known: Sequence[Disagreement]) -> list[Difference]:

@@ -214,8 +214,8 @@ class Reviews(Protocol):
         """None where none was made."""
         ...
 
-    def newest(self) -> str | None:
-        """The rollout of the newest queue; None where there is none."""
+    def newest(self, limit: int = 2) -> list[str]:
+        """The names of the newest queues, newest first."""
         ...
 
     def rollout_of(self, pair_id: str) -> str | None:

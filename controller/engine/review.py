@@ -28,6 +28,7 @@ from controller.engine.gates import Evaluator
 from controller.engine.ports import Reviews
 from controller.engine.records import CastVote, Event, ReviewQueue
 
+COPIES_SUFFIX: Final = "+copies"  # of a rollout's id: the name of its review of copies
 LONGEST_CORRECTION: Final = 2000  # characters
 Forgetting = Callable[[str, Sequence[Difference]], Awaitable[None]]  # of the review of a name
 
@@ -93,6 +94,13 @@ class Review:
         pair = next_pair(found.pairs, done, rater, found.seed)
         return None if pair is None else _question(found, pair, rater, done)
 
+    async def ask_next(self, rater: str) -> Question | None:
+        """Of the newest review, then of the one beside it."""
+        for name in await self._newest():
+            if question := await self.ask(name, rater):
+                return question
+        return None
+
     async def ask_again(self, pair_id: str, rater: str) -> Question:
         """A pair that this rater has seen, as they saw it: a vote may be changed."""
         pair = await self.pair(pair_id)
@@ -129,11 +137,15 @@ class Review:
         return found
 
     async def newest(self) -> str:
-        """The rollout whose pairs were chosen last."""
+        """The review whose pairs were chosen last."""
+        return (await self._newest())[0]
+
+    async def _newest(self) -> list[str]:
+        """With that of the same rollout beside it, of eval sets or of copies."""
         found = await asyncio.to_thread(self._reviews.newest)
-        if found is None:
+        if not found:
             raise NotFound("there is nothing to compare yet; `rollout review open` chooses pairs")
-        return found
+        return [name for name in found if _rollout(name) == _rollout(found[0])]
 
     async def forget(self, rollout_id: str, pair_ids: Sequence[str] | None, actor: str) -> int:
         """Remove texts and corrections of these pairs, or of all; how many."""
@@ -198,6 +210,10 @@ class Review:
 
     def _event(self, kind: str, rollout_id: str, message: str, actor: str) -> Event:
         return Event(kind, rollout_id, message, actor, self._now())
+
+
+def _rollout(name: str) -> str:
+    return name.removesuffix(COPIES_SUFFIX)
 
 
 def _question(found: ReviewQueue, pair: ReviewPair, rater: str, done: Collection[str]) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import time
 from collections.abc import AsyncIterator
@@ -16,8 +17,13 @@ from controller.core.errors import NotFound, Refused
 from controller.core.review.votes import Choice
 from controller.core.shadow.pair import Heard, counted
 from controller.engine.copies_review import CopiesReview
+from controller.engine.records import Event, ReviewQueue
 from controller.engine.review import Review
+from tests.core.review_pairs import pairs
 from tests.core.rollouts import NOON
+
+HOUR = datetime.timedelta(hours=1)
+ENTRY = Event("review.opened", "r1", "10 pairs", "ann", NOON)
 
 
 class Desk:
@@ -72,6 +78,22 @@ async def test_people_hear_the_copies_whose_texts_differ(desk: Desk) -> None:
     question = await desk.copies.review.ask("r1+copies", "ann")
     assert question is not None
     assert {question.left, question.right} == {"请拨打一零零八六", "请拨打10086"}
+
+
+async def test_who_has_voted_on_all_copies_is_asked_of_eval_sets_and_of_no_older_rollout(
+    desk: Desk,
+) -> None:
+    desk.hear("q1", "一", "二")
+    review = desk.copies.review
+    for number, name in enumerate(("r0", "r1")):
+        made = ReviewQueue(name, "seed", NOON - HOUR * (2 - number), pairs(10, seed=name))
+        await asyncio.to_thread(desk.store.reviews.save_queue, made, ENTRY)
+    await desk.copies.open("r1", "ann")
+    asked = []
+    while question := await review.ask_next("ann"):
+        asked.append(await review.rollout_of(question.pair))
+        await review.vote(question.pair, "ann", Choice.SAME)
+    assert asked == ["r1+copies"] + ["r1"] * 10
 
 
 async def test_opening_again_finds_the_same(desk: Desk) -> None:
