@@ -54,6 +54,7 @@ class ShadowKeeper:
         self._looks: dict[str, int] = {}  # by gate: the last that counted
         self._verdicts: dict[str, tuple[Verdict, ...]] = {}  # by gate
         self._overview: dict[str, Any] | None = None
+        self._ending = False  # whether the last pull was begun
         self._ended: set[str] = set()  # rollouts whose last pull is done
         self._writing = asyncio.Lock()  # two halves of one request are two nodes' rows
 
@@ -82,14 +83,17 @@ class ShadowKeeper:
             return
         if rollout.id != self._rollout_id:
             self._begin(rollout)
-        if self._due_at is not None and self._now() < self._due_at and not rollout.ended:
+        if rollout.ended and not self._ending:
+            self._due_at = None  # at once, and where that fails now and then again
+        if self._due_at is not None and self._now() < self._due_at:
             return
         if self._jobs.ensure(f"shadow:{rollout.id}", lambda: self._pull(rollout)):
+            self._ending = rollout.ended
             self._due_at = self._now() + datetime.timedelta(seconds=PULL_SECONDS)
 
     def _begin(self, rollout: Rollout) -> None:
         self._rollout_id, self._due_at, self._overview = rollout.id, None, None
-        self._looks, self._verdicts = {}, {}
+        self._ending, self._looks, self._verdicts = False, {}, {}
 
     async def _pull(self, rollout: Rollout) -> None:
         versions = {rollout.version, rollout.from_version}

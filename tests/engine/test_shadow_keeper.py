@@ -51,6 +51,14 @@ def both_hear(driver: Driver, canary: str, pairs: int = PAIRS, keys: int = 59) -
         world.histories.setdefault("v2-1", []).append(heard(driver, n, text, copy=True))
 
 
+class FullDisk:
+    tries = 0
+
+    def cursors(self, rollout_id: str) -> dict[str, int]:
+        self.tries += 1
+        raise OSError("database or disk is full")
+
+
 async def pulled(driver: Driver) -> Driver:
     await driver.loop.observe_traffic()
     driver.clock.pass_seconds(6)
@@ -147,6 +155,20 @@ async def test_it_says_how_far_they_disagree_by_slice(driver: Driver) -> None:
     assert found["texts"]["rate"] == pytest.approx(0.1)
     digits = next(part for part in found["slices"] if part["slice"] == "digits")
     assert (digits["pairs"], digits["texts"]["rate"]) == (PAIRS / 10, 1.0)
+
+
+async def test_a_last_pull_that_fails_is_tried_again_now_and_then_and_not_at_every_tick(
+    driver: Driver,
+) -> None:
+    await listening(driver)
+    driver.loop.shadow._store = FullDisk()
+    await driver.command("abort")
+    for _ in range(9):
+        await driver.round()
+    assert driver.loop.shadow._store.tries == 1
+    driver.clock.pass_seconds(6)
+    await driver.round()
+    assert driver.loop.shadow._store.tries == 2
 
 
 async def test_without_copies_nothing_is_pulled(driver: Driver) -> None:
