@@ -6,6 +6,7 @@ folders on this machine, below the state folder, and they outlive the nodes."""
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -22,8 +23,8 @@ class ReviewAudio:
     """Its methods block."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._nodes = state_dir.absolute() / "nodes"
-        self.folder = state_dir.absolute() / "review"
+        self._nodes = state_dir.resolve() / "nodes"
+        self.folder = state_dir.resolve() / "review"
 
     def find(self, node: str, entry_id: str) -> Path | None:
         """The recording of a row of this node's history, where it is kept."""
@@ -44,13 +45,23 @@ class ReviewAudio:
         return len(ours)
 
     def is_ours(self, path: Path) -> bool:
-        return path.parent == self.folder or path.parent.parent.parent == self._nodes
+        """By whatever name of the folders: a link may lead to them."""
+        review, nodes = path.parent, path.parent.parent.parent
+        return review.resolve() == self.folder.resolve() or nodes.resolve() == self._nodes.resolve()
 
     def older_than(self, days: float) -> list[Path]:
         """Also in the folders of nodes that are gone; 0 days: all."""
         limit = time.time() - days * _DAY_SECONDS
-        return [path for path in self._all() if path.stat().st_mtime <= limit]
+        return [path for path in self._all() if _written_at(path) <= limit]
 
     def _all(self) -> Iterator[Path]:
         yield from self.folder.glob("*")
         yield from self._nodes.glob("*/audio/*Z_*")
+
+
+def _written_at(path: Path) -> float:
+    """In seconds; never for what is gone meanwhile: nodes delete, too."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf

@@ -78,12 +78,18 @@ class CopiesReview:
         await asyncio.to_thread(self.recordings.remove, old)
 
     async def vanish(self, name: str, differences: Sequence[Difference]) -> None:
-        """Recordings, and the texts that are kept of the copies themselves."""
+        """Recordings, and the texts that are kept of the copies themselves. Raises Refused where a
+        recording stays."""
         of_copies = [d for d in differences if d.eval_set == COPIES]
         if not of_copies:
             return
         paths = [Path(d.utterance.source) for d in of_copies]
         await asyncio.to_thread(self.recordings.remove, paths)
+        if left := await asyncio.to_thread(_those_there, paths):
+            raise Refused(
+                f"{left[0]} is not in this fleet's folders of recordings and was not deleted, so "
+                f"no text was forgotten. Delete it, then forget again ({len(left)} such files)"
+            )
         ids = [d.utterance.key for d in of_copies]
         rollout_id = name.removesuffix(COPIES_SUFFIX)
         await asyncio.to_thread(self.store.shadows.forget_texts, rollout_id, ids)
@@ -111,3 +117,7 @@ class CopiesReview:
             language=pair.canary.language or "",
         )
         return Difference(COPIES, utterance, stable, canary, share)
+
+
+def _those_there(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if path.exists()]

@@ -32,3 +32,22 @@ def test_what_a_node_keeps_is_found_by_the_id_of_its_row_and_moved(tmp_path: Pat
 def test_a_node_that_is_gone_or_kept_nothing_has_no_recording(tmp_path: Path) -> None:
     assert ReviewAudio(tmp_path).find("v2-1", new_id()) is None
     assert ReviewAudio(tmp_path).older_than(0) == []
+
+
+def test_a_recording_that_its_node_deletes_meanwhile_does_not_end_the_search(
+    tmp_path: Path,
+) -> None:
+    recordings = ReviewAudio(tmp_path)
+    recordings.folder.mkdir()
+    (recordings.folder / "gone.wav").symlink_to(tmp_path / "nothing")
+    (recordings.folder / "there.wav").write_bytes(b"voice")
+    assert recordings.older_than(0) == [recordings.folder / "there.wav"]
+
+
+def test_a_recording_is_removed_by_another_name_of_its_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "state")
+    recordings = ReviewAudio(tmp_path / "state")
+    recordings.folder.mkdir(parents=True)
+    (recordings.folder / "1.wav").write_bytes(b"voice")
+    assert recordings.remove([tmp_path / "link" / "review" / "1.wav"]) == 1
+    assert not (recordings.folder / "1.wav").exists()

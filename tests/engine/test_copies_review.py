@@ -7,6 +7,7 @@ import datetime
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,21 @@ async def test_what_is_forgotten_is_gone_from_the_disk(desk: Desk) -> None:
         assert desk.holds(secret) == [], secret
     events = await asyncio.to_thread(desk.store.last_events, 1)
     assert (events[0].kind, events[0].actor) == ("review.forgotten", "ann")
+
+
+async def test_no_text_is_forgotten_while_its_recording_stays(desk: Desk, tmp_path: Path) -> None:
+    desk.hear("q1", "一", "二")
+    (pair,) = (await desk.copies.open("r1", "ann")).pairs
+    assert pair.difference is not None
+    elsewhere = tmp_path / "elsewhere.wav"
+    elsewhere.write_bytes(b"voice of q1")
+    heard = replace(pair.difference.utterance, source=str(elsewhere))
+    odd = replace(pair, id="f00", difference=replace(pair.difference, utterance=heard))
+    queue = ReviewQueue("r2+copies", "seed", NOON, (odd,))
+    await asyncio.to_thread(desk.store.reviews.save_queue, queue, ENTRY)
+    with pytest.raises(Refused, match=r"elsewhere\.wav .* no text was forgotten"):
+        await desk.copies.review.forget("r2+copies", None, "ann")
+    assert await desk.copies.review.pair("f00") == odd
 
 
 async def test_after_the_retention_time_recordings_and_texts_go_by_themselves(desk: Desk) -> None:
