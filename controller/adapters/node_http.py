@@ -100,7 +100,7 @@ class NodeHttpClient:
             return await self._clients[address].request(
                 method, url, timeout=timeout_seconds, headers=headers, **arguments
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             what = str(error) or type(error).__name__
             raise NodeUnavailable(f"node at {address} did not answer {path}: {what}") from error
 

@@ -100,6 +100,8 @@ class Prober:
             return Probe(error=str(error))
         except TimeoutError:
             return Probe(error=f"node at {address} did not answer within {timeout:g} s")
+        except Exception as error:  # whatever it is: the others are to be asked, too
+            return Probe(error=f"node at {address} could not be asked: {error!r}")
         return Probe(
             ready=answer.ready,
             reason=answer.reason,

@@ -56,13 +56,29 @@ def test_exchanged_keys_reach_nodes_that_run(file: Path, node: Path) -> None:
     assert keys.own() == SECOND
 
 
-@pytest.mark.parametrize("text", ["", "# all withdrawn\n"])
-def test_a_file_that_is_being_written_shuts_nobody_out(file: Path, node: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# all withdrawn\n",
+        f"\ufeff{SECOND}\n",
+        "新的密钥新的密钥新的密钥新的密钥\n",
+        f"a\0{SECOND}\n",
+    ],
+)
+def test_a_file_that_nodes_would_refuse_shuts_nobody_out(
+    file: Path, node: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is being written this moment, or was saved with a byte order mark."""
     keys = ApiKeys(file)
     keys.hand_to(node)
     file.write_text(text)
-    keys.hand_out(node.parent)
-    assert FIRST in (node / COPY).read_text()
+    for _ in range(3):
+        keys.hand_out(node.parent)
+        assert (FIRST in (node / COPY).read_text(), keys.own()) == (True, FIRST)
+    assert len(caplog.messages) == 1  # it is said, and once
+    file.write_text(f"{SECOND}\n")
+    assert keys.own() == SECOND
 
 
 @pytest.mark.parametrize(
@@ -70,7 +86,7 @@ def test_a_file_that_is_being_written_shuts_nobody_out(file: Path, node: Path, t
     [
         ("short\n", "shorter than 16"),
         ("# none\n", "holds no key"),
-        ("密" * 20, "others than ASCII"),
+        ("密" * 20, "others than printable ASCII"),
     ],
 )
 def test_a_file_that_nodes_would_refuse_is_refused_with_its_line(

@@ -105,6 +105,13 @@ async def test_a_node_that_is_not_there_has_not_answered(
     assert not isinstance(caught.value, NoTranscript)
 
 
+async def test_a_key_that_cannot_be_sent_is_a_node_that_does_not_answer(node: Node) -> None:
+    client = NodeHttpClient(lambda: "\ufeffkey-of-the-controller")
+    with pytest.raises(NodeUnavailable, match="did not answer"):
+        await client.alive(node.address, 5)
+    await client.close()
+
+
 async def test_a_history_tells_copies_and_failures_from_answers(
     node: Node, client: NodeHttpClient
 ) -> None:
