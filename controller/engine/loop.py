@@ -192,6 +192,7 @@ class Loop:
         saved = await self._ledger.load()
         self.observer.digests.update(saved.digests)
         await self._watch.resume()
+        await self._people.resume(saved.rollout)
         await self._inbox.read_again()
         await self.observer.look()
         await self.router.start(self.desired())

@@ -8,7 +8,7 @@ import asyncio
 import datetime
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.core.errors import NotFound, Refused
@@ -62,6 +62,9 @@ class Review:
         self._evaluator = evaluator
         self._now = now
         self._changed = changed
+        self._changes = (
+            asyncio.Lock()
+        )  # one at a time: what is weighed or forgotten is all there is
         self._queues: dict[str, ReviewQueue] = {}  # by rollout; only `forget` changes one
         self.opinions: dict[str, Opinion] = {}  # likewise, of queues used since the start
 
@@ -73,8 +76,13 @@ class Review:
         except NotFound:
             found = await self._differences(rollout)
             known = await self.make(rollout.id, found, actor)
-        await self._weigh(rollout.id)
+        async with self._changes:
+            await self._weigh(rollout.id)
         return known
+
+    async def recall(self, rollout_id: str) -> None:
+        """Weigh the votes on a queue that there is already."""
+        await self._weigh(rollout_id)
 
     async def make(
         self, name: str, found: Sequence[Difference], actor: str, sample: int = SAMPLE
@@ -84,7 +92,8 @@ class Review:
         made = ReviewQueue(name, seed, self._now(), queue(found, seed, sample))
         message = f"{len(made.pairs)} of {len(found)} recordings with different texts to compare"
         event = self._event("review.opened", name, message, actor)
-        await asyncio.to_thread(self._reviews.save_queue, made, event)
+        async with self._changes:
+            await asyncio.to_thread(self._reviews.save_queue, made, event)
         return await self._queue(name)  # another may have been quicker
 
     async def ask(self, rollout_id: str, rater: str) -> Question | None:
@@ -113,14 +122,15 @@ class Review:
         self, pair_id: str, rater: str, choice: Choice, corrected: str | None = None
     ) -> None:
         """A rater's newest vote on a pair counts."""
-        pair, rollout_id = await self.pair(pair_id), await self.rollout_of(pair_id)
+        rollout_id, text = await self.rollout_of(pair_id), _correction(corrected)
         seed = (await self._queue(rollout_id)).seed
-        said = preference(choice, canary_is_left(pair.id, rater, seed))
-        vote = Vote(pair.id, rater, said, _correction(corrected))
-        event = self._event("review.voted", rollout_id, f"voted on pair {pair.id}", rater)
-        cast = CastVote(vote, choice, event.at)
-        await asyncio.to_thread(self._reviews.add_vote, rollout_id, cast, event)
-        await self._weigh(rollout_id)
+        said = preference(choice, canary_is_left(pair_id, rater, seed))
+        event = self._event("review.voted", rollout_id, f"voted on pair {pair_id}", rater)
+        cast = CastVote(Vote(pair_id, rater, said, text), choice, event.at)
+        async with self._changes:
+            await self.pair(pair_id)  # is it there still?
+            await asyncio.to_thread(self._reviews.add_vote, rollout_id, cast, event)
+            await self._weigh(rollout_id)
 
     async def pair(self, pair_id: str) -> ReviewPair:
         """A pair whose texts are still there."""
@@ -149,6 +159,10 @@ class Review:
 
     async def forget(self, rollout_id: str, pair_ids: Sequence[str] | None, actor: str) -> int:
         """Remove texts and corrections of these pairs, or of all; how many."""
+        async with self._changes:
+            return await self._forget(rollout_id, pair_ids, actor)
+
+    async def _forget(self, rollout_id: str, pair_ids: Sequence[str] | None, actor: str) -> int:
         found = await self._queue(rollout_id)
         kept = [pair.id for pair in found.pairs if pair.difference is not None]
         gone = kept if pair_ids is None else list(dict.fromkeys(pair_ids))
@@ -163,7 +177,7 @@ class Review:
         if self.on_forget is not None:  # first: what fails here is still known
             await self.on_forget(rollout_id, vanishing)
         await asyncio.to_thread(self._reviews.forget, rollout_id, gone, event)
-        del self._queues[rollout_id]
+        self._queues[rollout_id] = _without(found, gone)
         await self._weigh(rollout_id)
         return len(gone)
 
@@ -180,7 +194,7 @@ class Review:
                     f"rollout {rollout_id} has no review; `rollout review open {rollout_id}` makes "
                     f"one once both versions have transcribed the plan's eval sets"
                 )
-            self._queues[rollout_id] = found
+            self._queues.setdefault(rollout_id, found)  # read before a `forget` that was quicker?
         return self._queues[rollout_id]
 
     async def _votes(self, rollout_id: str) -> list[Vote]:
@@ -205,6 +219,7 @@ class Review:
         return found
 
     async def _weigh(self, rollout_id: str) -> None:
+        """While nothing else changes."""
         _, _, self.opinions[rollout_id] = await self.results(rollout_id)
         self._changed()
 
@@ -214,6 +229,11 @@ class Review:
 
 def _rollout(name: str) -> str:
     return name.removesuffix(COPIES_SUFFIX)
+
+
+def _without(found: ReviewQueue, gone: Collection[str]) -> ReviewQueue:
+    pairs = (replace(p, difference=None) if p.id in gone else p for p in found.pairs)
+    return replace(found, pairs=tuple(pairs))
 
 
 def _question(found: ReviewQueue, pair: ReviewPair, rater: str, done: Collection[str]) -> Question:

@@ -3,10 +3,12 @@ judges them by what people have said so far."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Final
 
 from controller.core.consequence import unmeasured
+from controller.core.errors import NotFound
 from controller.core.review.judge import judge
 from controller.core.rollout import Phase, Rollout
 from controller.core.verdict import Verdict
@@ -33,12 +35,19 @@ class ReviewKeeper:
         why = f"the pairs cannot be chosen: {problem}" if problem else "the pairs are being chosen"
         return tuple(replace(verdict, keys=0) for verdict in unmeasured(gates, (), why))
 
+    async def resume(self, rollout: Rollout | None) -> None:
+        """Know the votes before the first tick: a step must not stop for want of them."""
+        if rollout is None or rollout.ended or not rollout.plan.preference_gates:
+            return
+        with contextlib.suppress(NotFound):  # nobody was asked yet
+            await self._review.recall(rollout.id)
+
     def forget_problem(self, rollout_id: str) -> None:
         """It is to be tried again."""
         self._jobs.forget_error(_key(rollout_id))
 
     def converge(self, rollout: Rollout | None) -> None:
-        """Make the queue once both versions have transcribed, or find it after a restart."""
+        """Make the queue once both versions have transcribed."""
         if rollout is None or not rollout.plan.preference_gates:
             return
         key = _key(rollout.id)
