@@ -277,15 +277,15 @@ class ShadowStore(Protocol):
         ...
 
     def uncompared(self, rollout_id: str, limit: int) -> list[tuple[Heard, Heard]]:
-        """Pairs of which both halves are there, stable's first."""
+        """Pairs of which both halves and the sticky key are there, stable's half first."""
         ...
 
     def compared(self, rollout_id: str, found: Mapping[str, Counted | None]) -> None:
         """What was counted, by request; None: nothing that counts."""
         ...
 
-    def tallies(self, rollout_id: str, key_waits_seconds: float = 0.0) -> list[Tally]:
-        """Pairs that were counted; without those whose sticky key may still come."""
+    def tallies(self, rollout_id: str) -> list[Tally]:
+        """Pairs that were counted, by sticky key."""
         ...
 
     def disagreements(self, rollout_id: str, limit: int) -> list[Disagreement]:

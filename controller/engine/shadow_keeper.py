@@ -30,7 +30,6 @@ _ROWS: Final = 1000  # that a node gives at once
 _PAGES: Final = 20  # of one node in one pull: the others have their turn
 _COMPARED_AT_ONCE: Final = 200
 _CLOCKS_DIFFER: Final = datetime.timedelta(minutes=1)
-_KEY_WAITS_SECONDS: Final = 30.0  # requests of one user are not to count as many users
 _MOST_KEYS: Final = 100_000  # that wait to be written down
 
 
@@ -56,7 +55,7 @@ class ShadowKeeper:
         self._overview: dict[str, Any] | None = None
         self._ending = False  # whether the last pull was begun
         self._ended: set[str] = set()  # rollouts whose last pull is done
-        self._writing = asyncio.Lock()  # two halves of one request are two nodes' rows
+        self._writing = asyncio.Lock()  # a request's halves and its key come from three places
 
     def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
         """Of its gates on disagreement; before the first pull, those of the controller before."""
@@ -76,6 +75,16 @@ class ShadowKeeper:
         self._keys |= {s.request_id: s.key_hash for s in served if s.shadow}
         while len(self._keys) > _MOST_KEYS:
             self._keys.pop(next(iter(self._keys)))
+
+    async def save_keys(self, rollout_id: str) -> None:
+        """Write down all keys that were observed: the access log is not read again for them."""
+        async with self._writing:
+            keys, self._keys = self._keys, {}
+            try:
+                await asyncio.to_thread(self._store.take_keys, rollout_id, keys)
+            except BaseException:
+                self._keys = keys | self._keys
+                raise
 
     def converge(self, rollout: Rollout | None) -> None:
         """Pull now and then while requests are copied, and once more when the rollout has ended."""
@@ -100,11 +109,9 @@ class ShadowKeeper:
         nodes = [n for n in self._observer.nodes.values() if n.running and n.version in versions]
         cursors = await asyncio.to_thread(self._store.cursors, rollout.id)
         await asyncio.gather(*(self._read(rollout, node, cursors) for node in nodes))
-        keys, self._keys = self._keys, {}
-        await asyncio.to_thread(self._store.take_keys, rollout.id, keys)
+        await self.save_keys(rollout.id)
         await self._compare(rollout)
-        waits = 0.0 if rollout.ended else _KEY_WAITS_SECONDS
-        self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id, waits))
+        self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id))
         if rollout.ended:
             await asyncio.to_thread(self._store.forget_halves, rollout.id)
             self._ended.add(rollout.id)

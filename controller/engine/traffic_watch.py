@@ -92,6 +92,7 @@ class TrafficWatch:
         began = time.monotonic()
         counts = {_COUNTS: self._traffic.to_json(), _STRAIN: self._strain.to_json()}
         state = self._live.to_json(rollout) | counts
+        await self._shadow.save_keys(rollout.id)  # before the position: lines are read once
         position = self._ports.access_log.position
         await asyncio.to_thread(self._ports.store.save_live_evidence, rollout.id, position, state)
         cost = time.monotonic() - began

@@ -34,12 +34,13 @@ def compare_all(shadows: ShadowStore) -> int:
 def pair(shadows: ShadowStore, request_id: str, stable: str, canary: str) -> None:
     shadows.take(R, "v1-1", 5, [heard(request_id, stable)])
     shadows.take(R, "v2-1", 7, [heard(request_id, canary, copy=True, node="v2-1")])
+    shadows.take_keys(R, {request_id: "key1"})
 
 
 def test_halves_become_a_pair_in_whatever_order_they_come(shadows: ShadowStore) -> None:
     shadows.take(R, "v2-1", 7, [heard("a", "你号", copy=True)])
-    assert shadows.uncompared(R, 10) == []
     shadows.take_keys(R, {"a": "key1"})
+    assert shadows.uncompared(R, 10) == []
     shadows.take(R, "v1-1", 5, [heard("a", "你好")])
     assert [(s.text, c.text) for s, c in shadows.uncompared(R, 10)] == [("你好", "你号")]
     assert shadows.cursors(R) == {"v1-1": 5, "v2-1": 7}
@@ -48,7 +49,6 @@ def test_halves_become_a_pair_in_whatever_order_they_come(shadows: ShadowStore) 
 def test_what_comes_twice_counts_once(shadows: ShadowStore) -> None:
     for _ in range(2):
         pair(shadows, "a", "你好", "你号")
-        shadows.take_keys(R, {"a": "key1"})
         compare_all(shadows)
     (tally,) = shadows.tallies(R)
     assert (tally.key, tally.pairs, tally.units, tally.written, tally.differ_written) == (
@@ -56,19 +56,23 @@ def test_what_comes_twice_counts_once(shadows: ShadowStore) -> None:
     )  # fmt: skip
 
 
-def test_a_pair_whose_key_may_still_come_waits_for_it(shadows: ShadowStore) -> None:
-    """Else one user's requests would count as many users for a moment."""
-    pair(shadows, "a", "你好", "你号")
-    compare_all(shadows)
-    assert shadows.tallies(R, key_waits_seconds=60) == []
+def test_a_pair_waits_for_its_key_and_never_counts_without(shadows: ShadowStore) -> None:
+    """Else one user's requests would count as many users."""
+    for request_id in ("a", "b"):
+        shadows.take(R, "v1-1", 5, [heard(request_id, "你好")])
+        shadows.take(R, "v2-1", 7, [heard(request_id, "你号", copy=True, node="v2-1")])
+    assert compare_all(shadows) == 0
     shadows.take_keys(R, {"a": "key1"})
-    assert [tally.key for tally in shadows.tallies(R, key_waits_seconds=60)] == ["key1"]
+    assert compare_all(shadows) == 1
+    shadows.forget_halves(R)
+    assert [(tally.key, tally.pairs) for tally in shadows.tallies(R)] == [("key1", 1)]
 
 
 def test_an_answer_replaces_a_failure_of_another_node(shadows: ShadowStore) -> None:
     shadows.take(R, "v1-1", 5, [heard("a", None)])
     shadows.take(R, "v1-2", 5, [heard("a", "你好", node="v1-2")])
     shadows.take(R, "v1-3", 5, [heard("a", "别的", node="v1-3")])
+    shadows.take_keys(R, {"a": "key1"})
     shadows.take(R, "v2-1", 5, [heard("a", "你好", copy=True)])
     assert [(s.node, s.text) for s, _ in shadows.uncompared(R, 9)] == [("v1-2", "你好")]
 
@@ -86,9 +90,9 @@ def test_the_worst_pairs_come_first_and_only_so_many_are_kept(shadows: ShadowSto
     texts = {f"r{n:04}": "错" * (1 + n % 7) for n in range(KEPT + 30)}
     shadows.take(R, "v1-1", 1, [heard(i, "对" * 7) for i in texts])
     shadows.take(R, "v2-1", 1, [heard(i, t, copy=True) for i, t in texts.items()])
+    shadows.take_keys(R, dict.fromkeys(texts, "key1"))
     compare_all(shadows)
-    shadows.take(R, "v1-1", 2, [heard("worst", "对" * 20)])
-    shadows.take(R, "v2-1", 2, [heard("worst", "", copy=True)])
+    pair(shadows, "worst", "对" * 20, "")
     compare_all(shadows)
     found = shadows.disagreements(R)
     assert (len(found), found[0].request_id, found[0].rate) == (KEPT, "worst", 1.0)
@@ -105,6 +109,7 @@ def test_another_rollouts_pairs_are_apart(shadows: ShadowStore) -> None:
 def test_halves_without_another_are_forgotten_in_the_end(shadows: ShadowStore) -> None:
     pair(shadows, "a", "你好", "再见")
     compare_all(shadows)
+    shadows.take_keys(R, {"alone": "key1"})
     shadows.take(R, "v1-1", 6, [heard("alone", "我在")])
     shadows.forget_halves()
     shadows.take(R, "v2-1", 8, [heard("alone", "我不在", copy=True)])

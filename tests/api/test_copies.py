@@ -43,6 +43,7 @@ def listen(store: SqlStore, rollout_id: str) -> None:
         for node, copy, what in (("v1-1", False, "你好世界"), ("v2-1", True, said)):
             heard = Heard(node, 1, f"{node}-{request_id}", request_id, node[:2], what, copy, 4.0)
             store.shadows.take(rollout_id, node, 1, [heard])
+    store.shadows.take_keys(rollout_id, dict.fromkeys(texts, "key1"))
     pairs = store.shadows.uncompared(rollout_id, 10)
     store.shadows.compared(rollout_id, {s.request_id: counted(s, c) for s, c in pairs})
 

@@ -27,8 +27,16 @@ class Driver:
         return self
 
     async def crash_and_restart(self) -> None:
-        """What kill -9 leaves: the world and the store; nothing in memory."""
+        """What an orderly end leaves: the world and the store; nothing in memory."""
         await self.loop.close()
+        await self._restart()
+
+    async def kill_and_restart(self) -> None:
+        """As kill -9: nothing is written down any more."""
+        await self.loop.jobs.close()
+        await self._restart()
+
+    async def _restart(self) -> None:
         self.loop = a_loop(self.world, self.store, self.clock, self.config)
         await self.loop.begin()
 

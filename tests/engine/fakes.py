@@ -75,7 +75,8 @@ class FakeWorld:
     loaded: Membership | None = None
     routing: Routing | None = None
     generation: int = 0
-    served: list[Served] = field(default_factory=list)
+    served: list[Served] = field(default_factory=list)  # and not read yet
+    read: list[Served] = field(default_factory=list)
     histories: dict[str, list[Heard]] = field(default_factory=dict)  # by node
 
     def at(self, address: str) -> ObservedNode:
@@ -209,10 +210,14 @@ class FakeLog:
     position: str | None = None
 
     def resume(self, position: str) -> None:
-        self.position = position
+        lines = self.world.read + self.world.served
+        self.position, at = position, int(position)
+        self.world.read, self.world.served = lines[:at], lines[at:]
 
     def read(self) -> list[Served]:
         served, self.world.served = self.world.served, []
+        self.world.read += served
+        self.position = str(len(self.world.read))
         return served
 
 

@@ -58,6 +58,9 @@ class FullDisk:
         self.tries += 1
         raise OSError("database or disk is full")
 
+    def take_keys(self, rollout_id: str, keys: dict[str, str]) -> None:
+        raise OSError("database or disk is full")
+
 
 async def pulled(driver: Driver) -> Driver:
     await driver.loop.observe_traffic()
@@ -121,6 +124,27 @@ async def test_a_crash_loses_no_pair_and_counts_none_twice(driver: Driver) -> No
     )
     await pulled(driver)
     assert driver.loop.shadow.overview(driver.loop.rollout)["pairs"] == 151
+
+
+async def test_a_crash_turns_no_user_into_many(driver: Driver) -> None:
+    """Whose request it was stands in log lines that are not read again."""
+    await listening(driver)
+    both_hear(driver, "今天天气很好请问", keys=5)
+    await driver.loop.observe_traffic()
+    await driver.kill_and_restart()
+    await pulled(driver)
+    assert (verdict(driver).verdict, verdict(driver).keys) == (Outcome.INCONCLUSIVE, 5)
+
+
+async def test_keys_that_could_not_be_written_down_are_written_later(driver: Driver) -> None:
+    await listening(driver)
+    both_hear(driver, "今天天气很好请问")
+    disk, driver.loop.shadow._store = driver.loop.shadow._store, FullDisk()
+    with pytest.raises(OSError, match="full"):
+        await driver.loop.observe_traffic()
+    driver.loop.shadow._store = disk
+    await pulled(driver)
+    assert (verdict(driver).samples, verdict(driver).keys) == (PAIRS, 59)
 
 
 async def test_before_the_first_pull_of_a_new_controller_the_last_verdicts_stand(

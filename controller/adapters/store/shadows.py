@@ -53,11 +53,13 @@ class ShadowStore:
                     _put(connection, rollout_id, request_id, values, request_id in known)
 
     def uncompared(self, rollout_id: str, limit: int) -> list[tuple[Heard, Heard]]:
-        """Pairs of which both halves are there, stable's first."""
+        """Pairs of which both halves are there, stable's first, and the sticky key: one user's
+        requests are not to count as many users."""
         query = (
             select(_pairs.stable, _pairs.canary)
             .where(_pairs.rollout_id == rollout_id, _pairs.compared.is_(False))
             .where(_pairs.stable.is_not(None), _pairs.canary.is_not(None))
+            .where(_pairs.key_hash.is_not(None))
             .limit(limit)
         )
         with self._engine.connect() as connection:
@@ -70,14 +72,11 @@ class ShadowStore:
                 _put(connection, rollout_id, request_id, _counted_row(counted), True)
             _forget_least(connection, rollout_id)
 
-    def tallies(self, rollout_id: str, key_waits_seconds: float = 0.0) -> list[Tally]:
-        """All pairs that were counted, by sticky key; where it has not come after
-        `key_waits_seconds`, by request."""
-        young = (_now() - datetime.timedelta(seconds=key_waits_seconds)).isoformat()
-        key = func.coalesce(_pairs.key_hash, _pairs.request_id)
+    def tallies(self, rollout_id: str) -> list[Tally]:
+        """All pairs that were counted, by sticky key."""
         query = (
             select(
-                key.label("key"), _pairs.slices, func.count().label("pairs"),
+                _pairs.key_hash.label("key"), _pairs.slices, func.count().label("pairs"),
                 func.sum(_pairs.units).label("units"), func.sum(_pairs.written).label("written"),
                 _differ(_pairs.written).label("differ_written"),
                 func.sum(_pairs.number_units).label("number_units"),
@@ -85,8 +84,7 @@ class ShadowStore:
                 _differ(_pairs.numbers).label("differ_numbers"),
             )
             .where(_pairs.rollout_id == rollout_id, _pairs.units.is_not(None))
-            .where(_pairs.key_hash.is_not(None) | (_pairs.at <= young))
-            .group_by(key, _pairs.slices)
+            .group_by(_pairs.key_hash, _pairs.slices)
         )  # fmt: skip
         with self._engine.connect() as connection:
             return [_tally(row) for row in connection.execute(query)]
