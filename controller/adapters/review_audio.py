@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +28,12 @@ class ReviewAudio:
         self.folder = state_dir.resolve() / "review"
 
     def find(self, node: str, entry_id: str) -> Path | None:
-        """The recording of a row of this node's history, where it is kept."""
+        """The recording of a row of this node's history, where it is kept: by the node, or by the
+        review already (its controller ended before a queue was made)."""
         if not (_ENTRY.fullmatch(entry_id) and _NODE.fullmatch(node)):
             return None  # they came over the network
-        return next((self._nodes / node / "audio").glob(f"*Z_{entry_id}.*"), None)
+        by_node = (self._nodes / node / "audio").glob(f"*Z_{entry_id}.*")
+        return next(chain(by_node, self.folder.glob(f"{entry_id}.*")), None)
 
     def keep(self, name: str, recording: Path) -> Path:
         """Move it into the review's folder; there is never a second one. Raises OSError."""

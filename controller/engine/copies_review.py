@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,7 @@ class CopiesReview:
     recordings: Recordings
     days: float | None
     now: Callable[[], datetime.datetime]
+    changes: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.review.on_forget = self.vanish
@@ -43,6 +44,10 @@ class CopiesReview:
                 "fleet.yaml does not say `review: {keep_audio: true}`, so no recording of a user "
                 "is kept, and there is nothing to hear; nothing was opened"
             )
+        async with self.changes:
+            return await self._open(rollout_id, actor)
+
+    async def _open(self, rollout_id: str, actor: str) -> ReviewQueue:
         name = rollout_id + COPIES_SUFFIX
         opened = await asyncio.to_thread(self.store.reviews.queue, name)
         if opened is not None:

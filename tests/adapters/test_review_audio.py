@@ -22,7 +22,9 @@ def test_what_a_node_keeps_is_found_by_the_id_of_its_row_and_moved(tmp_path: Pat
     kept = recordings.keep(entry, found)
     assert kept == tmp_path / "review" / f"{entry}.wav"
     assert kept.read_bytes() == b"voice 1"
-    assert recordings.find("v2-1", entry) is None
+    assert recordings.find("v2-1", entry) == kept
+    assert recordings.keep(entry, kept) == kept
+    assert kept.exists()
     assert len(recordings.older_than(0)) == 3
     assert recordings.older_than(1) == []
     assert recordings.remove(recordings.older_than(0)) == 3

@@ -102,6 +102,21 @@ async def test_opening_again_finds_the_same(desk: Desk) -> None:
     assert await desk.copies.open("r1", "ann") == await desk.copies.open("r1", "bob")
 
 
+async def test_two_who_open_at_once_find_the_same(desk: Desk) -> None:
+    desk.hear("q1", "一", "二")
+    one, other = await asyncio.gather(*(desk.copies.open("r1", name) for name in ("ann", "bob")))
+    assert one == other
+
+
+async def test_recordings_that_a_controller_took_before_its_end_are_found_by_the_next(
+    desk: Desk,
+) -> None:
+    recording = desk.hear("q1", "一", "二")
+    desk.recordings.keep("q1-c", recording)
+    assert len((await desk.copies.open("r1", "ann")).pairs) == 1
+    assert len(desk.holds("voice of q1")) == 1
+
+
 async def test_without_consent_nothing_is_opened_and_what_is_there_goes(tmp_path: Path) -> None:
     desk = Desk(tmp_path, days=None)
     desk.hear("q1", "一", "二")
