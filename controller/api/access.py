@@ -1,4 +1,5 @@
-"""Who may ask what: reading is free on loopback, every command needs the folder's token."""
+"""Who may ask what: reading is free on loopback but for texts of users; those and every command
+need the folder's token."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 
 from controller.api.problems import problem
+from controller.api.routes import service_of
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -54,3 +56,13 @@ def has_token(request: Request, token: str) -> bool:
     """Whether it was sent by who may read the state folder."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())
+
+
+def require_token(request: Request) -> None:
+    """A dependency of routes that have texts or recordings of users."""
+    if not has_token(request, service_of(request).folder.token()):
+        raise HTTPException(
+            401,
+            "these are texts of users: send `Authorization: Bearer …` with the token in the state "
+            "folder (api.token), on loopback, too",
+        )

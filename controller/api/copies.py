@@ -5,26 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from controller.adapters.store import SqlStore
-from controller.api.access import has_token
-from controller.api.routes import Running, service_of
+from controller.api.access import require_token
+from controller.api.routes import Running
 from controller.core.scoring import align
 from controller.core.shadow.overview import overview
 from controller.core.shadow.pair import Disagreement, Heard
 
-
-def _require_token(request: Request) -> None:
-    if not has_token(request, service_of(request).folder.token()):
-        raise HTTPException(
-            401,
-            "these are texts of users: send `Authorization: Bearer …` with the token in the state "
-            "folder (api.token), on loopback, too",
-        )
-
-
-router = APIRouter(dependencies=[Depends(_require_token)])
+router = APIRouter(dependencies=[Depends(require_token)])
 
 
 @router.get("/api/rollouts/{rollout_id}/copies")

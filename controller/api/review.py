@@ -1,5 +1,5 @@
-"""People's votes over HTTP: for programs, and for who runs the review. Raters have their own page
-(`api.review_page`)."""
+"""People's votes over HTTP: for programs, and for who runs the review, with the token; they may be
+on texts of users. Raters have their own page (`api.review_page`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from controller.api.access import require_token
 from controller.api.raters import RATER, RaterKeys
 from controller.api.review_results import results_summary
 from controller.api.routes import Running
@@ -19,7 +20,7 @@ from controller.core.errors import NotFound
 from controller.core.review.votes import Choice
 from controller.engine.review import LONGEST_CORRECTION
 
-router = APIRouter(prefix="/api/review")
+router = APIRouter(prefix="/api/review", dependencies=[Depends(require_token)])
 Rater = Annotated[str, Query(pattern=RATER)]
 
 

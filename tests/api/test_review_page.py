@@ -77,6 +77,11 @@ class Site:
             transport=httpx.ASGITransport(app=self.app), base_url=HOST, follow_redirects=True
         )
 
+    def program(self) -> httpx.AsyncClient:
+        client = self.browser()
+        client.headers.update(TOKEN)
+        return client
+
     async def invited(self, rater: str = "ann") -> httpx.AsyncClient:
         """A browser that followed this rater's link."""
         browser = self.browser()
@@ -245,14 +250,20 @@ async def test_the_page_s_script_and_style_are_its_own(site: Site) -> None:
     assert "<script>" not in page.text
 
 
+async def test_texts_that_may_be_of_users_need_the_token_on_loopback_too(site: Site) -> None:
+    question = (await site.program().get("/api/review/next", params={"rater": "bot"})).json()
+    for path in ("/api/review/next?rater=bot", "/api/review/results", question["audio"]):
+        answer = await (await site.invited()).get(path)
+        assert (answer.status_code, "texts of users" in answer.text) == (401, True)
+
+
 async def test_programs_ask_vote_and_read_results(site: Site) -> None:
-    client = site.browser()
+    client = site.program()
     question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
     assert {question["left"], question["right"]} == {"拨打10086 <b>", "拨打一零零八六"}
     assert (await client.get(question["audio"])).content.startswith(b"RIFF u")
     body = {"pair": question["pair"], "rater": "bot", "vote": "right", "corrected": "好"}
-    assert (await client.post("/api/review/votes", json=body)).status_code == 401
-    assert (await client.post("/api/review/votes", json=body, headers=TOKEN)).status_code == 201
+    assert (await client.post("/api/review/votes", json=body)).status_code == 201
     results = (await client.get("/api/review/results")).json()
     assert (results["rollout"], results["sampled"], results["raters_all"]) == ("r1", 20, ["bot"])
     voted = next(pair for pair in results["pairs_all"] if pair["pair"] == question["pair"])
@@ -260,14 +271,14 @@ async def test_programs_ask_vote_and_read_results(site: Site) -> None:
 
 
 async def test_what_is_forgotten_is_in_no_answer_any_more(site: Site) -> None:
-    client = site.browser()
+    client = site.program()
     question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
     body = {"pairs": [question["pair"]]}
-    answer = await client.post("/api/review/forget", json=body, headers=TOKEN)
+    answer = await client.post("/api/review/forget", json=body)
     assert answer.json()["forgotten"] == 1
     assert (await client.get(question["audio"])).status_code == 404
-    assert (await client.post("/api/review/forget", json=body, headers=TOKEN)).status_code == 404
-    answer = await client.post("/api/review/forget", json={}, headers=TOKEN)
+    assert (await client.post("/api/review/forget", json=body)).status_code == 404
+    answer = await client.post("/api/review/forget", json={})
     assert answer.json()["forgotten"] == 19
     assert "10086" not in (await client.get("/api/review/results")).text
 
@@ -276,7 +287,7 @@ async def test_without_a_review_the_page_says_so(site: Site, tmp_path: Path) -> 
     (tmp_path / "other").mkdir()
     other = Site(tmp_path / "other")
     assert "nothing to compare" in (await (await other.invited()).get("/review")).text
-    answer = await other.browser().post("/api/review", json={}, headers=TOKEN)
+    answer = await other.program().post("/api/review", json={})
     assert (answer.status_code, answer.json()["pairs"]) == (201, 20)
     other.store.close()
 
@@ -285,14 +296,14 @@ async def test_corrected_texts_become_an_eval_set_with_one_command(site: Site) -
     recording = Path(__file__).parents[2] / "eval_sets/digits/audio/digits-0000.ogg"
     for path in (site.sets / "digits").iterdir():
         path.write_bytes(recording.read_bytes())
-    client = site.browser()
+    client = site.program()
     url = "/api/eval-sets/reviewed/corrected"
-    answer = await client.post(url, json={}, headers=TOKEN)
+    answer = await client.post(url, json={})
     assert (answer.status_code, answer.json()["title"]) == (409, "Refused")
     question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
     body = {"pair": question["pair"], "rater": "bot", "vote": "neither", "corrected": "请拨打10086"}
-    await client.post("/api/review/votes", json=body, headers=TOKEN)
-    answer = await client.post(url, json={"actor": "ann"}, headers=TOKEN)
+    await client.post("/api/review/votes", json=body)
+    answer = await client.post(url, json={"actor": "ann"})
     assert answer.json()["added"] == [f"reviewed-{question['pair']}"]
     (added,) = read_eval_set(site.sets, "reviewed").utterances
     assert added.target == "请拨打10086"
@@ -304,12 +315,12 @@ async def test_an_eval_set_does_not_change_under_a_rollout_that_is_measured_on_i
     site: Site,
 ) -> None:
     url = "/api/eval-sets/digits/corrected"
-    answer = await site.browser().post(url, json={}, headers=TOKEN)
+    answer = await site.program().post(url, json={})
     assert answer.status_code == 409
     assert "must not change under it" in answer.json()["detail"]
 
 
 async def test_a_review_of_copies_needs_consent(site: Site) -> None:
-    answer = await site.browser().post("/api/review", json={"copies": True}, headers=TOKEN)
+    answer = await site.program().post("/api/review", json={"copies": True})
     assert answer.status_code == 409
     assert "keep_audio: true" in answer.json()["detail"]
