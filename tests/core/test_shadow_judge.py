@@ -81,6 +81,37 @@ def test_who_keeps_looking_is_not_wrong_more_often() -> None:
     assert wrong / rollouts < 0.045
 
 
+def test_rare_disagreement_at_the_bound_passes_no_more_often_than_it_says() -> None:
+    """Where few requests differ the variance is small just when too few of them were seen."""
+    gate = DisagreementGate(max_percent=1)
+    generator = np.random.default_rng(20261121)
+    wrong = sum(_passes_sometime(gate, generator) for _ in range(200))
+    assert wrong / 200 <= 0.025
+
+
+def _passes_sometime(gate: DisagreementGate, generator: np.random.Generator) -> bool:
+    """One request in a hundred differs, and then wholly; 40 keys, unequally busy and careful."""
+    keys, most = 40, 1600
+    busy = generator.lognormal(0, 1, keys)
+    whose = generator.choice(keys, size=most, p=busy / busy.sum())
+    differs = generator.random(most) < generator.beta(0.2, 19.8, keys)[whose]
+    for number in range(1, 7):
+        seen = round(200 * 1.5 ** (number - 1))
+        pairs = np.bincount(whose[:seen], minlength=keys)
+        bad = np.bincount(whose[:seen], weights=differs[:seen], minlength=keys).astype(int)
+        tallies = [tally(str(k), int(pairs[k]), int(10 * pairs[k]), int(10 * bad[k]))
+                   for k in range(keys) if pairs[k]]  # fmt: skip
+        if outcomes(gate, tallies, number)[0] is Outcome.PASS:
+            return True
+    return False
+
+
+def test_where_nothing_was_heard_twice_the_interval_says_nothing_and_is_finite() -> None:
+    for tallies in ([], [tally("k", 10, 100, 3)]):
+        (verdict,) = judge(GATE, tallies, 0)
+        assert verdict.interval == (0.0, 1.0)
+
+
 def _fails_sometime(gate: DisagreementGate, generator: np.random.Generator) -> bool:
     keys = 60
     own = generator.gamma(4, 0.05 / 4, keys)  # mean 5 %

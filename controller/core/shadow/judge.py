@@ -2,8 +2,13 @@
 
 The requests of one sticky key are alike, so the key is the block: the rate is a ratio of sums over
 keys, its variance that of a ratio of cluster totals (Cochran 1977, Sampling Techniques, 6.3), its
-quantiles those of Student's t with a degree of freedom less than keys. Where nothing differs there
-is no variance to go by: then the upper end is as if one request had differed wholly.
+quantiles those of Student's t with a degree of freedom less than keys.
+
+Few requests differ, and where by chance none of those was seen yet the variance looks small, too:
+Student's upper end alone would pass too often. So it is never below that of Hoeffding (1963,
+Theorem 1, in its form with relative entropy), which holds for every mean of values between 0 and 1,
+for as many requests as these are worth: divided by the design effect and by what few keys cost
+(Korn & Graubard 1998, "Confidence intervals for proportions with small expected number").
 
 It is looked at while pairs come in. A look counts when there are half as many pairs more than at
 the last that counted, and the k-th has the share 1/(k (k + 1)) of the gate's level (they add up
@@ -37,7 +42,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`rate` and `interval` are ratios; the interval is infinite where nothing can be said."""
+    """`rate` and `interval` are ratios; the interval is 0 to 1 where nothing can be said."""
 
     pairs: int
     keys: int
@@ -62,13 +67,10 @@ def rate_of(gate: DisagreementGate, tallies: Sequence[Tally], level: float) -> R
     pairs = sum(tally.pairs for tally in tallies)
     edits = sum(e for e, _ in blocks.values())
     units = sum(u for _, u in blocks.values())
-    if not units:
-        return Rate(pairs, len(blocks), 0.0, (-math.inf, math.inf))
-    found = _interval([*blocks.values()], level)
-    if edits == 0:
-        first, *others = blocks.values()
-        found = 0.0, _interval([(units / pairs, first[1]), *others], level)[1]
-    return Rate(pairs, len(blocks), edits / units, found)
+    rate = edits / units if units else 0.0
+    if not units or len(blocks) < 2:
+        return Rate(pairs, len(blocks), rate, (0.0, max(1.0, rate)))
+    return Rate(pairs, len(blocks), rate, _interval([*blocks.values()], pairs, level))
 
 
 def judge(
@@ -93,14 +95,40 @@ def _counts(gate: DisagreementGate, tally: Tally) -> tuple[int, int]:
     return (tally.numbers, tally.number_units) if by_value else (tally.written, tally.units)
 
 
-def _interval(blocks: Sequence[tuple[float, int]], level: float) -> tuple[float, float]:
+def _interval(blocks: Sequence[tuple[int, int]], pairs: int, level: float) -> tuple[float, float]:
     n, units = len(blocks), sum(u for _, u in blocks)
     rate = sum(e for e, _ in blocks) / units
-    if n < 2:
-        return -math.inf, math.inf
-    spread = sum((e - rate * u) ** 2 for e, u in blocks) * n / (n - 1)
-    half = t_from_z(NORMAL.inv_cdf(1 - level), n - 1) * math.sqrt(spread) / units
-    return max(0.0, rate - half), rate + half
+    variance = sum((e - rate * u) ** 2 for e, u in blocks) * n / (n - 1) / units**2
+    z = NORMAL.inv_cdf(1 - level)
+    t = t_from_z(z, n - 1)
+    half = t * math.sqrt(variance)
+    inside = min(rate, 1.0)
+    alone = inside * (1 - inside) / pairs  # the largest variance of requests that are not alike
+    design_effect = max(1.0, variance / alone) if alone else 1.0
+    worth = pairs / design_effect * (z / t) ** 2
+    return max(0.0, rate - half), max(rate + half, _hoeffding(inside, worth, level))
+
+
+def _hoeffding(rate: float, requests: float, level: float) -> float:
+    """The largest mean of which `requests` values would show `rate` or less with a chance of
+    `level`."""
+    low, high = rate, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if requests * _relative_entropy(rate, middle) < math.log(1 / level):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _relative_entropy(p: float, q: float) -> float:
+    """Of two coins, in nats."""
+    if q >= 1:
+        return 0.0 if p >= 1 else math.inf
+    return (p * math.log(p / q) if p else 0.0) + (
+        (1 - p) * math.log((1 - p) / (1 - q)) if p < 1 else 0.0
+    )
 
 
 def _verdict(
@@ -153,5 +181,5 @@ def _reason(gate: DisagreementGate, outcome: Outcome, found: Rate) -> str:
         Outcome.FAIL: "surely above",
         Outcome.INCONCLUSIVE: "not surely above or below",
     }
-    interval = f"({100 * max(low, 0):.2f} to {100 * high:.2f})" if math.isfinite(high) else ""
+    interval = f"({100 * low:.2f} to {100 * high:.2f})"
     return f"{said} {interval}: {words[outcome]} {gate.max_percent:g} %"

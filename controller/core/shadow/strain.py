@@ -92,7 +92,7 @@ class Strain:
             stable=SLOW_ALONE,
             canary=rate.rate,
             difference=rate.rate - SLOW_ALONE if rate.pairs else 0.0,
-            interval=(max(low, 0.0) - SLOW_ALONE, min(high, 1.0) - SLOW_ALONE),
+            interval=(low - SLOW_ALONE, high - SLOW_ALONE),
             samples=rate.pairs,
             reason=_reason(gate, outcome, rate),
             keys=rate.keys,
