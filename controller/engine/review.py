@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.core.errors import NotFound, Refused
+from controller.core.eval_set import EvalSet
 from controller.core.review.pairs import (
     SAMPLE,
     Difference,
@@ -26,7 +27,7 @@ from controller.core.review.votes import Choice, Opinion, Vote, opinion, prefere
 from controller.core.rollout import Rollout
 from controller.engine.gates import Evaluator
 from controller.engine.ports import Reviews
-from controller.engine.records import CastVote, Event, ReviewQueue
+from controller.engine.records import CastVote, Evaluation, Event, ReviewQueue
 
 COPIES_SUFFIX: Final = "+copies"  # of a rollout's id: the name of its review of copies
 LONGEST_CORRECTION: Final = 2000  # characters
@@ -62,9 +63,7 @@ class Review:
         self._evaluator = evaluator
         self._now = now
         self._changed = changed
-        self._changes = (
-            asyncio.Lock()
-        )  # one at a time: what is weighed or forgotten is all there is
+        self._changes = asyncio.Lock()  # one at a time: what is weighed is all there is
         self._queues: dict[str, ReviewQueue] = {}  # by rollout; only `forget` changes one
         self.opinions: dict[str, Opinion] = {}  # likewise, of queues used since the start
 
@@ -76,13 +75,13 @@ class Review:
         except NotFound:
             found = await self._differences(rollout)
             known = await self.make(rollout.id, found, actor)
-        async with self._changes:
-            await self._weigh(rollout.id)
+        await self.recall(rollout.id)
         return known
 
     async def recall(self, rollout_id: str) -> None:
         """Weigh the votes on a queue that there is already."""
-        await self._weigh(rollout_id)
+        async with self._changes:
+            await self._weigh(rollout_id)
 
     async def make(
         self, name: str, found: Sequence[Difference], actor: str, sample: int = SAMPLE
@@ -213,6 +212,11 @@ class Review:
                 f"eval sets of plan {rollout.plan.name}, so there is nothing to compare yet: "
                 f"`rollout evaluate {rollout.from_version} {rollout.version} {sets}`"
             )
+        if not any(map(_both_heard, before, after)):
+            raise Refused(
+                f"{rollout.from_version} and {rollout.version} gave a text of no recording both, "
+                f"so there is nothing to compare"
+            )
         found: list[Difference] = []
         for (eval_set, old), (_, new) in zip(before, after, strict=True):
             found += await asyncio.to_thread(differences, eval_set, old.hypotheses, new.hypotheses)
@@ -225,6 +229,12 @@ class Review:
 
     def _event(self, kind: str, rollout_id: str, message: str, actor: str) -> Event:
         return Event(kind, rollout_id, message, actor, self._now())
+
+
+def _both_heard(before: tuple[EvalSet, Evaluation], after: tuple[EvalSet, Evaluation]) -> bool:
+    """Any recording."""
+    old, new = before[1].hypotheses, after[1].hypotheses
+    return any(text is not None and new.get(key) is not None for key, text in old.items())
 
 
 def _rollout(name: str) -> str:

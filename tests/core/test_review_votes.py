@@ -154,6 +154,27 @@ def test_too_few_votes_are_told_with_how_many_are_missing() -> None:
     assert "7 votes are missing (of 28)" in few.reason
 
 
+def test_where_no_text_differs_there_is_nothing_to_prefer_and_the_gate_passes() -> None:
+    verdict = judge(GATE, opinion((), ()))
+    assert verdict.verdict is Outcome.PASS
+    assert "wrote the same of every recording" in verdict.reason
+
+
+def test_texts_that_were_forgotten_before_a_vote_let_nothing_pass() -> None:
+    forgotten = [replace(pair, difference=None) for pair in pairs(40)]
+    verdict = judge(GATE, opinion(forgotten, []))
+    assert verdict.verdict is Outcome.INCONCLUSIVE
+    assert "28 votes are missing" in verdict.reason
+
+
+def test_where_few_texts_differ_all_can_be_voted_on_and_no_more_is_asked() -> None:
+    few = pairs(12)
+    said = votes(few, [CANARY] * 12) + votes(few, [CANARY] * 12, "bob")
+    verdict = judge(GATE, opinion(few, said))
+    assert verdict.verdict is Outcome.PASS
+    assert "4 votes are missing (of 24)" in judge(GATE, opinion(few, said[:20])).reason
+
+
 def test_one_person_alone_decides_nothing() -> None:
     found = pairs()
     verdict = judge(GATE, opinion(found, votes(found, [CANARY] * 98)))

@@ -9,13 +9,17 @@ from dataclasses import replace
 import pytest
 
 from controller.core.errors import NotFound, Refused
+from controller.core.eval_set import EvalSet
 from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
 from controller.core.review.gate import PreferenceGate
 from controller.core.review.votes import Choice
 from controller.core.rollout import Phase
 from controller.core.verdict import Outcome
+from controller.engine.gates import Evaluator
+from controller.engine.records import Evaluation, Event
 from controller.engine.review import Review
+from tests.core.rollouts import NOON, a_rollout
 from tests.engine.conftest import Driver
 from tests.engine.fakes import DIGITS, PLAN, as_json
 
@@ -171,6 +175,21 @@ async def test_a_correction_without_end_is_refused(driver: Driver) -> None:
     assert question is not None
     with pytest.raises(Refused, match="2,001 characters"):
         await review.vote(question.pair, "ann", Choice.NEITHER, "字" * 2001)
+
+
+async def test_a_version_that_gave_no_text_wrote_not_the_same_as_the_old(driver: Driver) -> None:
+    def kept(version: str, text: str | None) -> tuple[EvalSet, Evaluation]:
+        heard = dict.fromkeys((u.key for u in DIGITS.utterances), text)
+        return DIGITS, Evaluation(version, version * 32, "digits", DIGITS.digest, NOON, heard)
+
+    for evaluation in (kept("v1", "好")[1], kept("v2", None)[1]):
+        event = Event("evaluation.finished", evaluation.version, "heard", "ann", NOON)
+        await asyncio.to_thread(driver.store.save_evaluation, evaluation, event)
+    digests = {"v1": "v1" * 32, "v2": "v2" * 32}
+    evaluator = Evaluator(driver.store, None, lambda _: (), digests, lambda _: DIGITS)  # type: ignore[arg-type]
+    review = Review(driver.store.reviews, evaluator, lambda: NOON, lambda: None)
+    with pytest.raises(Refused, match="v1 and v2 gave a text of no recording both"):
+        await review.open(a_rollout(plan=ASKING), "ann")
 
 
 async def test_a_review_before_both_versions_were_heard_says_what_to_do(driver: Driver) -> None:

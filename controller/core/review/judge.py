@@ -10,12 +10,12 @@ from controller.core.verdict import Outcome, Verdict
 
 
 def judge(gate: PreferenceGate, opinion: Opinion) -> Verdict:
-    """pass: the whole interval is above the bound; fail: it is below it; else inconclusive, with
-    the votes that are missing. `stable` and `canary` are the shares of preference; `samples`
-    counts pairs, `keys` the people. Raises nothing."""
+    """pass: the whole interval is above the bound, or no text differs; fail: it is below it; else
+    inconclusive, with the votes that are missing. `stable` and `canary` are the shares of
+    preference; `samples` counts pairs, `keys` the people. Raises nothing."""
     low, high = opinion.interval
     missing = _missing(gate, opinion)
-    if not missing and low > gate.bound:
+    if not opinion.chosen or (not missing and low > gate.bound):
         outcome = Outcome.PASS
     elif not missing and high < gate.bound:
         outcome = Outcome.FAIL
@@ -38,8 +38,9 @@ def judge(gate: PreferenceGate, opinion: Opinion) -> Verdict:
 
 def _missing(gate: PreferenceGate, opinion: Opinion) -> str:
     """What is needed before anything is decided, in words."""
-    if opinion.votes < gate.min_votes:
-        return f"{gate.min_votes - opinion.votes} votes are missing (of {gate.min_votes})"
+    votes = min(gate.min_votes, opinion.chosen * gate.min_raters)  # few may differ
+    if opinion.votes < votes:
+        return f"{votes - opinion.votes} votes are missing (of {votes})"
     if opinion.raters < gate.min_raters:
         return f"votes of {gate.min_raters - opinion.raters} more people are missing"
     if gate.min_agreement is None:
@@ -55,6 +56,8 @@ def _missing(gate: PreferenceGate, opinion: Opinion) -> str:
 
 
 def _said(gate: PreferenceGate, opinion: Opinion) -> str:
+    if not opinion.chosen:
+        return "both versions wrote the same of every recording: there is nothing to prefer"
     if not opinion.pairs:
         return f"no group of the random sample is complete ({opinion.uncounted} votes so far)"
     low, high = (100 * end for end in opinion.interval)

@@ -51,8 +51,8 @@ class Opinion:
     """Of the pairs of the random sample whose groups have a vote on each: `share` is how often
     the new version is preferred (same and neither: half), 0 to 1, with its 95 % `interval`, that
     holds however often one looks. `blocks` counts speakers, recordings, or pairs where neither is
-    named; `sampled` the pairs of the whole sample. `agreement`: None where there is nothing to
-    tell."""
+    named; `sampled` the pairs of the whole sample that can be, or were, voted on, `chosen` also
+    those that were forgotten. `agreement`: None where there is nothing to tell."""
 
     share: float
     interval: tuple[float, float]
@@ -63,6 +63,7 @@ class Opinion:
     counts: dict[Preference, int]
     agreement: float | None
     sampled: int
+    chosen: int
     uncounted: int  # votes on the worst pairs and in groups that are not complete
 
 
@@ -84,7 +85,8 @@ def opinion(pairs: Sequence[ReviewPair], votes: Iterable[Vote]) -> Opinion:
     by_pair: dict[str, list[Vote]] = defaultdict(list)
     for vote in votes:
         by_pair[vote.pair].append(vote)
-    asked = (p for p in pairs if p.sample is not None and (p.difference or p.id in by_pair))
+    chosen = [p for p in pairs if p.sample is not None]
+    asked = (p for p in chosen if p.difference or p.id in by_pair)
     sample = sorted(asked, key=lambda p: p.sample or 0)
     counted = _whole_groups(sample, by_pair)
     given = [vote for pair in counted for vote in by_pair[pair.id]]
@@ -102,6 +104,7 @@ def opinion(pairs: Sequence[ReviewPair], votes: Iterable[Vote]) -> Opinion:
         counts={kind: sum(v.prefers is kind for v in given) for kind in Preference},
         agreement=nominal_alpha([[v.prefers for v in by_pair[pair.id]] for pair in counted]),
         sampled=len(sample),
+        chosen=len(chosen),
         uncounted=sum(map(len, by_pair.values())) - len(given),
     )
 
