@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from controller.core.live.evidence import LiveEvidence
 from controller.core.live.gate import Kind, LiveGate
 from controller.core.live.observation import NodeSample
@@ -69,3 +71,32 @@ def test_a_trend_goes_on_after_the_controllers_restart() -> None:
     later = [sample for sample in looks(1.0, 6) if sample.at >= 3 * HOUR]
     assert judged(later, evidence=saved) == judged(later, evidence=evidence)
     assert judged(evidence=saved).verdict is Outcome.FAIL
+
+
+def others_take_much(minutes: int) -> list[NodeSample]:
+    """A node that grows by 20 MiB an hour, surely and with 16 GiB to go. After five hours others
+    leave it 1 GiB of them, for so long."""
+    draw = random.Random(1)
+    return [
+        NodeSample(
+            canary=True,
+            node="v2-1",
+            at=60 * minute,
+            memory_bytes=(held := (2 + 0.02 * minute / 60 + draw.gauss(0, 0.001)) * GIB),
+            memory_limit_bytes=held + (1 if 300 <= minute < 300 + minutes else 16) * GIB,
+            instance="1",
+        )
+        for minute in range(420)
+    ]
+
+
+@pytest.mark.parametrize("minutes", [1, 20])
+def test_a_moment_in_which_others_hold_much_is_not_what_is_left_for_good(minutes: int) -> None:
+    evidence = LiveEvidence((GATE,))
+    for sample in others_take_much(minutes):
+        evidence.observe_nodes([sample])
+        assert evidence.verdicts()[0].verdict is not Outcome.FAIL
+
+
+def test_what_others_keep_for_long_is_not_left() -> None:
+    assert judged(others_take_much(minutes=60)[:360]).verdict is Outcome.FAIL
