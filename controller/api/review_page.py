@@ -68,7 +68,9 @@ async def ask(
     """The next pair."""
     people = service.loop.review
     try:
-        question = await people.ask_next(rater)
+        rollout = service.loop.rollout
+        under_way = rollout.id if rollout is not None and not rollout.ended else None
+        question = await people.ask_next(rater, under_way)
     except NotFound:
         return _page(request, rater, heading="nothing")
     if question is None:

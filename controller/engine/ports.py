@@ -214,8 +214,8 @@ class Reviews(Protocol):
         """None where none was made."""
         ...
 
-    def newest(self, limit: int = 2) -> list[str]:
-        """The names of the newest queues, newest first."""
+    def newest(self) -> str | None:
+        """The name of the newest queue; None where there is none."""
         ...
 
     def rollout_of(self, pair_id: str) -> str | None:
@@ -292,8 +292,16 @@ class ShadowStore(Protocol):
         """The pairs that differ most, worst first, with their texts."""
         ...
 
-    def forget_halves(self, rollout_id: str | None = None) -> None:
-        """Of this rollout all that never became pairs; with none, those that waited too long."""
+    def keep_worst(self, rollout_id: str) -> None:
+        """Forget the texts of all pairs but those that differ most."""
+        ...
+
+    def forget_old(self) -> None:
+        """Of any rollout: halves that waited too long, and what only counts and is added up."""
+        ...
+
+    def end(self, rollout_id: str) -> None:
+        """Forget what never became pairs, and the cursors."""
         ...
 
     def forget_texts(self, rollout_id: str, request_ids: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ A rater sees two texts and no version; sides and order come from a seed that onl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -102,11 +103,16 @@ class Review:
         pair = next_pair(found.pairs, done, rater, found.seed)
         return None if pair is None else _question(found, pair, rater, done)
 
-    async def ask_next(self, rater: str) -> Question | None:
-        """Of the newest review, then of the one beside it."""
-        for name in await self._newest():
-            if question := await self.ask(name, rater):
-                return question
+    async def ask_next(self, rater: str, under_way: str | None = None) -> Question | None:
+        """Of the newest review, then of the same rollout's other one; then of those of the rollout
+        `under_way`, whose gate waits for votes."""
+        newest = await self.newest()
+        rollouts = [_rollout(newest), *([under_way] if under_way is not None else [])]
+        names = [newest, *(name for r in rollouts for name in (r, r + COPIES_SUFFIX))]
+        for name in dict.fromkeys(names):
+            with contextlib.suppress(NotFound):  # no review of that name
+                if question := await self.ask(name, rater):
+                    return question
         return None
 
     async def ask_again(self, pair_id: str, rater: str) -> Question:
@@ -147,14 +153,10 @@ class Review:
 
     async def newest(self) -> str:
         """The review whose pairs were chosen last."""
-        return (await self._newest())[0]
-
-    async def _newest(self) -> list[str]:
-        """With that of the same rollout beside it, of eval sets or of copies."""
         found = await asyncio.to_thread(self._reviews.newest)
-        if not found:
+        if found is None:
             raise NotFound("there is nothing to compare yet; `rollout review open` chooses pairs")
-        return [name for name in found if _rollout(name) == _rollout(found[0])]
+        return found
 
     async def forget(self, rollout_id: str, pair_ids: Sequence[str] | None, actor: str) -> int:
         """Remove texts and corrections of these pairs, or of all; how many."""

@@ -97,6 +97,20 @@ async def test_who_has_voted_on_all_copies_is_asked_of_eval_sets_and_of_no_older
     assert asked == ["r1+copies"] + ["r1"] * 10
 
 
+async def test_copies_of_an_older_rollout_do_not_keep_raters_from_the_one_under_way(
+    desk: Desk,
+) -> None:
+    review = desk.copies.review
+    for number, name in enumerate(("r1", "r0+copies")):
+        made = ReviewQueue(name, "seed", NOON - HOUR * (2 - number), pairs(2, seed=name))
+        await asyncio.to_thread(desk.store.reviews.save_queue, made, ENTRY)
+    asked = []
+    while question := await review.ask_next("ann", under_way="r1"):
+        asked.append(await review.rollout_of(question.pair))
+        await review.vote(question.pair, "ann", Choice.SAME)
+    assert asked == ["r0+copies"] * 2 + ["r1"] * 2
+
+
 async def test_opening_again_finds_the_same(desk: Desk) -> None:
     desk.hear("q1", "一", "二")
     assert await desk.copies.open("r1", "ann") == await desk.copies.open("r1", "bob")

@@ -37,11 +37,11 @@ class SqlReviews:
         pairs.sort(key=lambda pair: (pair.group, pair.id))
         return ReviewQueue(rollout_id, head.seed, at, tuple(pairs))
 
-    def newest(self, limit: int = 2) -> list[str]:
-        """The names of the newest queues, newest first."""
+    def newest(self) -> str | None:
+        """The name of the newest queue."""
         query = select(review_queues.c.rollout_id).order_by(review_queues.c.at.desc())
         with self._engine.connect() as connection:
-            return list(connection.scalars(query.limit(limit)))
+            return connection.scalar(query.limit(1))
 
     def rollout_of(self, pair_id: str) -> str | None:
         query = select(review_pairs.c.rollout_id).where(review_pairs.c.id == pair_id)
