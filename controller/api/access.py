@@ -16,6 +16,8 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 _RATERS: Final = "/review"  # their page asks for a key of their own (api.review_page)
+_FORM: Final = "application/x-www-form-urlencoded"
+_LARGEST_FORM: Final = 64 * 1024  # bytes; the longest correction takes 24,000
 
 CallNext = Callable[[Request], Awaitable[Response]]
 
@@ -37,6 +39,8 @@ def access_check(token: str, host: str) -> Callable[[Request, CallNext], Awaitab
                     "send `Authorization: Bearer …` with the token in the state folder "
                     "(api.token); nothing was changed",
                 )
+            if _is_for_raters(request) and (refusal := _unfit_form(request)) is not None:
+                return refusal
         response = await call_next(request)
         response.headers.setdefault(
             "Content-Security-Policy",
@@ -50,6 +54,22 @@ def access_check(token: str, host: str) -> Callable[[Request, CallNext], Awaitab
 
 def _is_for_raters(request: Request) -> bool:
     return f"{request.url.path}/".startswith(f"{_RATERS}/")
+
+
+def _unfit_form(request: Request) -> Response | None:
+    """A form is read, and files in it are written to the disk, before its sender is known: so only
+    short ones without files are."""
+    if request.method in _SAFE_METHODS:
+        return None
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or "transfer-encoding" in request.headers:
+        return problem(411, "Length Required", "send a Content-Length; nothing was changed")
+    if int(length) > _LARGEST_FORM:
+        most = f"{_LARGEST_FORM:,} bytes are the most; nothing was changed"
+        return problem(413, "Content Too Large", most)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        return problem(415, "Unsupported Media Type", f"send {_FORM}; nothing was changed")
+    return None
 
 
 def has_token(request: Request, token: str) -> bool:

@@ -31,6 +31,7 @@ from tests.core.rollouts import NOON, a_rollout
 ENTRY = Event("evaluation.finished", "v1", "heard", "controller", NOON)
 HOST = "http://127.0.0.1:8090"
 ORIGIN = {"Origin": HOST}
+FORM = "application/x-www-form-urlencoded"
 TOKEN = {"Authorization": "Bearer token"}
 
 
@@ -205,6 +206,28 @@ async def test_a_form_of_another_site_does_not_vote(site: Site, origin: dict[str
 async def test_a_form_that_makes_no_sense_is_refused(site: Site, form: dict[str, str]) -> None:
     browser = await site.invited()
     assert (await browser.post("/review/votes", data=form, headers=ORIGIN)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": FORM}, 411),
+        ({"Content-Type": FORM, "Content-Length": "65537"}, 413),
+        ({"Content-Type": "multipart/form-data; boundary=X", "Content-Length": "9"}, 415),
+        ({"Content-Length": "9"}, 415),
+    ],
+)
+async def test_of_who_is_not_known_only_a_short_form_is_read(
+    site: Site, headers: dict[str, str], status: int
+) -> None:
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"pair=1"
+
+    answer = await site.browser().post("/review/votes", content=body(), headers=headers)
+    assert (answer.status_code, read) == (status, [])
 
 
 async def test_the_recording_is_served_whole_and_in_parts(site: Site) -> None:
