@@ -26,8 +26,8 @@ from controller.engine.records import Served
 log = logging.getLogger(__name__)
 PULL_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 5.0
-_ROWS: Final = 1000  # that a node gives at once
-_PAGES: Final = 20  # of one node in one pull: the others have their turn
+_ROWS: Final = 200  # that a node gives at once
+_PAGES: Final = 100  # of one node in one pull: the others have their turn
 _COMPARED_AT_ONCE: Final = 200
 _CLOCKS_DIFFER: Final = datetime.timedelta(minutes=1)
 _MOST_KEYS: Final = 100_000  # that wait to be written down
@@ -111,12 +111,13 @@ class ShadowKeeper:
         await asyncio.gather(*(self._read(rollout, node, cursors) for node in nodes))
         await self.save_keys(rollout.id)
         await self._compare(rollout)
+        await asyncio.to_thread(self._store.keep_worst, rollout.id)
         self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id))
         if rollout.ended:
-            await asyncio.to_thread(self._store.forget_halves, rollout.id)
+            await asyncio.to_thread(self._store.end, rollout.id)
             self._ended.add(rollout.id)
         else:
-            await asyncio.to_thread(self._store.forget_halves)
+            await asyncio.to_thread(self._store.forget_old)
 
     async def _read(self, rollout: Rollout, node: ObservedNode, cursors: Mapping[str, int]) -> None:
         if node.address is None:

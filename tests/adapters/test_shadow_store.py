@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event, text
 
 from controller.adapters.store import SqlStore
 from controller.adapters.store.shadows import KEPT, ShadowStore
@@ -28,6 +29,7 @@ def heard(request_id: str, text: str | None, copy: bool = False, node: str = "v1
 def compare_all(shadows: ShadowStore) -> int:
     pairs = shadows.uncompared(R, 10_000)
     shadows.compared(R, {stable.request_id: counted(stable, copy) for stable, copy in pairs})
+    shadows.keep_worst(R)
     return len(pairs)
 
 
@@ -64,7 +66,7 @@ def test_a_pair_waits_for_its_key_and_never_counts_without(shadows: ShadowStore)
     assert compare_all(shadows) == 0
     shadows.take_keys(R, {"a": "key1"})
     assert compare_all(shadows) == 1
-    shadows.forget_halves(R)
+    shadows.end(R)
     assert [(tally.key, tally.pairs) for tally in shadows.tallies(R)] == [("key1", 1)]
 
 
@@ -111,9 +113,68 @@ def test_halves_without_another_are_forgotten_in_the_end(shadows: ShadowStore) -
     compare_all(shadows)
     shadows.take_keys(R, {"alone": "key1"})
     shadows.take(R, "v1-1", 6, [heard("alone", "我在")])
-    shadows.forget_halves()
+    shadows.forget_old()
     shadows.take(R, "v2-1", 8, [heard("alone", "我不在", copy=True)])
     assert len(shadows.uncompared(R, 9)) == 1  # it had not waited for long
-    shadows.forget_halves(R)
+    shadows.end(R)
     assert shadows.uncompared(R, 9) == []
     assert len(shadows.disagreements(R)) == 1
+
+
+def test_an_hour_later_rows_are_gone_and_counts_are_not(shadows: ShadowStore) -> None:
+    """Else the table grows with every request."""
+    pair(shadows, "a", "你好", "你好。")
+    pair(shadows, "b", "你好", "再见")
+    pair(shadows, "c", "你好", "你号")
+    compare_all(shadows)
+    shadows.forget_texts(R, ["c"])
+    shadows.take(R, "v1-1", 6, [heard("alone", "我在")])
+    with shadows._engine.begin() as connection:
+        connection.execute(text("UPDATE shadow_pairs SET at = '2026-01-01T00:00:00+00:00'"))
+    shadows.forget_old()
+    with shadows._engine.connect() as connection:
+        assert [*connection.scalars(text("SELECT request_id FROM shadow_pairs"))] == ["b"]
+    assert [tally.pairs for tally in shadows.tallies(R)] == [3]
+
+
+def test_when_a_rollout_ends_nothing_but_the_worst_pairs_and_the_counts_stay(
+    shadows: ShadowStore,
+) -> None:
+    pair(shadows, "a", "你好", "你好。")
+    pair(shadows, "b", "你好", "再见")
+    compare_all(shadows)
+    shadows.take_keys(R, {f"r{n}": "key1" for n in range(1200)})
+    shadows.end(R)
+    with shadows._engine.connect() as connection:
+        assert [*connection.scalars(text("SELECT request_id FROM shadow_pairs"))] == ["b"]
+    assert shadows.cursors(R) == {}
+    assert [tally.pairs for tally in shadows.tallies(R)] == [2]
+
+
+def test_many_keys_are_few_statements_in_short_transactions(shadows: ShadowStore) -> None:
+    """In SQLite nobody else writes meanwhile, and a rollback is a write."""
+    rows: list[int] = []
+    commits: list[object] = []
+    event.listen(
+        shadows._engine, "before_cursor_execute", lambda c, k, s, p, x, many: rows.append(len(p))
+    )
+    event.listen(shadows._engine, "commit", commits.append)
+    shadows.take_keys(R, {f"r{n}": "key1" for n in range(2000)})
+    assert (rows, len(commits)) == ([500] * 4, 4)
+
+
+def test_what_is_asked_every_few_seconds_reads_no_whole_table(shadows: ShadowStore) -> None:
+    said: list[tuple[str, tuple[object, ...]]] = []
+    event.listen(
+        shadows._engine, "before_cursor_execute", lambda c, k, s, p, x, many: said.append((s, p))
+    )
+    shadows.uncompared(R, 200)
+    shadows.keep_worst(R)
+    shadows.forget_old()
+    shadows.tallies(R)
+    with shadows._engine.connect() as connection:
+        for statement, values in [*said]:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            assert not [row.detail for row in plan if "SCAN" in row.detail], statement
+            index = "autoindex" if "tallies" in statement else "INDEX shadow_"
+            assert any(index in row.detail for row in plan), statement

@@ -9,21 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, delete, null, select, tuple_, update
 from sqlalchemy.engine import Engine
 
-from controller.adapters.store import tables
+from controller.adapters.store import shadow_counts, tables
+from controller.adapters.store.upsert import upsert
 from controller.core.shadow.judge import Tally
 from controller.core.shadow.pair import Counted, Disagreement, Heard
 
 KEPT: Final = 500  # pairs with their texts, of a rollout
 _WAITS: Final = datetime.timedelta(hours=1)  # for its other half
-_CHUNK: Final = 500  # SQLite takes 32,766 parameters
+_CHUNK: Final = 500  # of one transaction: in SQLite nobody else writes meanwhile
 _pairs = tables.shadow_pairs.c
+_tallies = tables.shadow_tallies.c
 
 
 class ShadowStore:
-    """Implements the ShadowStore port. Each method is one transaction, and may be repeated."""
+    """Implements the ShadowStore port. Each method may be repeated; transactions are short."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -36,30 +38,24 @@ class ShadowStore:
             return {row.node: row.position for row in connection.execute(query)}
 
     def take(self, rollout_id: str, node: str, position: int, heard: Sequence[Heard]) -> None:
-        """Rows of a node's history, and how far it was read with them. A second row of a request
-        changes nothing, unless the first failed."""
+        """Rows of a node's history (some hundreds), and how far it was read with them. A second
+        row of a request changes nothing, unless the first failed."""
         with self._engine.begin() as connection:
-            for some in _chunks([*heard]):
-                _add_halves(connection, rollout_id, some)
+            _add_halves(connection, rollout_id, heard)
             _set_cursor(connection, rollout_id, node, position)
 
     def take_keys(self, rollout_id: str, keys: Mapping[str, str]) -> None:
         """The sticky keys (hashes) of requests, by their ids."""
-        with self._engine.begin() as connection:
-            for some in _chunks([*keys]):
-                known = _known(connection, rollout_id, some)
-                for request_id in some:
-                    values = {"key_hash": keys[request_id]}
-                    _put(connection, rollout_id, request_id, values, request_id in known)
+        for some in _chunks([*keys]):
+            with self._engine.begin() as connection:
+                _put(connection, rollout_id, "key_hash", {i: keys[i] for i in some})
 
     def uncompared(self, rollout_id: str, limit: int) -> list[tuple[Heard, Heard]]:
         """Pairs of which both halves are there, stable's first, and the sticky key: one user's
         requests are not to count as many users."""
         query = (
             select(_pairs.stable, _pairs.canary)
-            .where(_pairs.rollout_id == rollout_id, _pairs.compared.is_(False))
-            .where(_pairs.stable.is_not(None), _pairs.canary.is_not(None))
-            .where(_pairs.key_hash.is_not(None))
+            .where(_pairs.rollout_id == rollout_id, tables.TO_COMPARE)
             .limit(limit)
         )
         with self._engine.connect() as connection:
@@ -67,35 +63,34 @@ class ShadowStore:
 
     def compared(self, rollout_id: str, found: Mapping[str, Counted | None]) -> None:
         """What was counted, by request; None: not to be counted, and forgotten."""
-        with self._engine.begin() as connection:
-            for request_id, counted in found.items():
-                _put(connection, rollout_id, request_id, _counted_row(counted), True)
-            _forget_least(connection, rollout_id)
+        for some in _chunks([*found]):
+            with self._engine.begin() as connection:
+                new = shadow_counts.new(connection, rollout_id, some)
+                shadow_counts.mark(connection, rollout_id, {i: found[i] for i in new})
+                alike = [i for i in new if (counted := found[i]) is None or counted.alike]
+                _forget_texts(connection, rollout_id, alike)
+                counts = ((key, found[i]) for i, key in new.items() if key is not None)
+                shadow_counts.add_up(connection, rollout_id, counts)
+
+    def keep_worst(self, rollout_id: str) -> None:
+        """Forget the texts of all other pairs."""
+        query = select(_pairs.request_id).where(_pairs.rollout_id == rollout_id, tables.WITH_TEXTS)
+        with self._engine.connect() as connection:
+            beyond = connection.scalars(query.order_by(*_WORST).offset(KEPT)).all()
+        self.forget_texts(rollout_id, beyond)
 
     def tallies(self, rollout_id: str) -> list[Tally]:
         """All pairs that were counted, by sticky key."""
-        query = (
-            select(
-                _pairs.key_hash.label("key"), _pairs.slices, func.count().label("pairs"),
-                func.sum(_pairs.units).label("units"), func.sum(_pairs.written).label("written"),
-                _differ(_pairs.written).label("differ_written"),
-                func.sum(_pairs.number_units).label("number_units"),
-                func.sum(_pairs.numbers).label("numbers"),
-                _differ(_pairs.numbers).label("differ_numbers"),
-            )
-            .where(_pairs.rollout_id == rollout_id, _pairs.units.is_not(None))
-            .group_by(_pairs.key_hash, _pairs.slices)
-        )  # fmt: skip
+        query = select(tables.shadow_tallies).where(_tallies.rollout_id == rollout_id)
         with self._engine.connect() as connection:
-            return [_tally(row) for row in connection.execute(query)]
+            return [shadow_counts.tally(row) for row in connection.execute(query)]
 
     def disagreements(self, rollout_id: str, limit: int = KEPT) -> list[Disagreement]:
         """The pairs that differ most, most edits first, with their texts."""
         query = (
             select(tables.shadow_pairs)
-            .where(_pairs.rollout_id == rollout_id, _pairs.units.is_not(None))
-            .where(_pairs.stable.is_not(None), _pairs.canary.is_not(None))
-            .order_by(_pairs.written.desc(), _pairs.request_id)
+            .where(_pairs.rollout_id == rollout_id, tables.WITH_TEXTS)
+            .order_by(*_WORST)
             .limit(limit)
         )
         with self._engine.connect() as connection:
@@ -103,36 +98,52 @@ class ShadowStore:
 
     def forget_texts(self, rollout_id: str, request_ids: Sequence[str]) -> None:
         """Of these pairs; what was counted stays."""
-        with self._engine.begin() as connection:
-            _forget_texts(connection, rollout_id, request_ids)
+        for some in _chunks([*request_ids]):
+            with self._engine.begin() as connection:
+                _forget_texts(connection, rollout_id, some)
 
-    def forget_halves(self, rollout_id: str | None = None) -> None:
-        """Of this rollout all that never became pairs (it has ended); with none, those of any
-        that waited for too long."""
-        if rollout_id is None:
-            which = _pairs.at < (_now() - _WAITS).isoformat()
-        else:
-            which = _pairs.rollout_id == rollout_id
+    def forget_old(self) -> None:
+        """Halves of any rollout that waited for too long, and of pairs without texts the rows:
+        their counts are added up."""
+        self._forget(_pairs.at < (_now() - _WAITS).isoformat())
+
+    def end(self, rollout_id: str) -> None:
+        """Nothing more will be read for it: forget what never became a pair, and how far
+        histories were read."""
+        self._forget(_pairs.rollout_id == rollout_id)
+        table = tables.history_cursors
         with self._engine.begin() as connection:
-            halves = delete(tables.shadow_pairs).where(_pairs.compared.is_(False), which)
-            connection.execute(halves)
+            connection.execute(delete(table).where(table.c.rollout_id == rollout_id))
+
+    def _forget(self, which: ColumnElement[bool]) -> None:
+        row = (_pairs.rollout_id, _pairs.request_id)
+        some = select(*row).where(which, tables.NOT_TO_KEEP).limit(_CHUNK)
+        query = delete(tables.shadow_pairs).where(tuple_(*row).in_(some))
+        gone = _CHUNK
+        while gone == _CHUNK:
+            with self._engine.begin() as connection:
+                gone = connection.execute(query).rowcount
+
+
+_WORST: Final = (_pairs.written.desc(), _pairs.request_id.desc())
 
 
 def _forget_texts(connection: Connection, rollout_id: str, request_ids: Sequence[str]) -> None:
-    for some in _chunks([*request_ids]):
-        these = (_pairs.rollout_id == rollout_id) & _pairs.request_id.in_(some)
-        connection.execute(update(tables.shadow_pairs).where(these).values(**_NO_TEXTS))
+    these = (_pairs.rollout_id == rollout_id) & _pairs.request_id.in_(request_ids)
+    connection.execute(update(tables.shadow_pairs).where(these).values(**_NO_TEXTS))
 
 
 def _add_halves(connection: Connection, rollout_id: str, heard: Sequence[Heard]) -> None:
     known = _known(connection, rollout_id, [h.request_id for h in heard])
+    halves: dict[str, dict[str, Any]] = {"stable": {}, "canary": {}}
     for row in heard:
-        side = "canary" if row.copy else "stable"
-        before = known.get(row.request_id)
-        if before is not None and (before["compared"] or not _is_better(row, before[side])):
-            continue
-        _put(connection, rollout_id, row.request_id, {side: asdict(row)}, before is not None)
-        known[row.request_id] = {**_EMPTY, **(before or {}), side: asdict(row)}
+        side = halves["canary" if row.copy else "stable"]
+        before = known.get(row.request_id, _EMPTY)
+        half = side.get(row.request_id, before["canary" if row.copy else "stable"])
+        if not before["compared"] and _is_better(row, half):
+            side[row.request_id] = asdict(row)
+    for name, side in halves.items():
+        _put(connection, rollout_id, name, side)
 
 
 _EMPTY: Final[dict[str, Any]] = {"compared": False, "stable": None, "canary": None}
@@ -151,67 +162,19 @@ def _known(
     return {row.request_id: dict(row._mapping) for row in connection.execute(query)}
 
 
-def _put(
-    connection: Connection, rollout_id: str, request_id: str, values: dict[str, Any], known: bool
-) -> None:
-    if known:
-        this = (_pairs.rollout_id == rollout_id) & (_pairs.request_id == request_id)
-        connection.execute(update(tables.shadow_pairs).where(this).values(**values))
-        return
-    row = {"rollout_id": rollout_id, "request_id": request_id, "compared": False}
-    at = _now().isoformat()
-    connection.execute(insert(tables.shadow_pairs).values(**row, at=at, **values))
+def _put(connection: Connection, rollout_id: str, column: str, values: Mapping[str, Any]) -> None:
+    """One column of these requests' rows, which are made where there are none."""
+    row = {"rollout_id": rollout_id, "at": _now().isoformat(), "compared": False}
+    rows = [{**row, "request_id": request_id, column: v} for request_id, v in values.items()]
+    upsert(connection, tables.shadow_pairs, rows, lambda added: {column: added[column]})
 
 
 def _set_cursor(connection: Connection, rollout_id: str, node: str, position: int) -> None:
-    table = tables.history_cursors
-    this = (table.c.rollout_id == rollout_id) & (table.c.node == node)
-    if not connection.execute(update(table).where(this).values(position=position)).rowcount:
-        row = {"rollout_id": rollout_id, "node": node, "position": position}
-        connection.execute(insert(table).values(**row))
+    row = {"rollout_id": rollout_id, "node": node, "position": position}
+    upsert(connection, tables.history_cursors, [row], lambda new: {"position": new.position})
 
 
 _NO_TEXTS: Final[dict[str, Any]] = {"stable": null(), "canary": null()}
-
-
-def _counted_row(counted: Counted | None) -> dict[str, Any]:
-    if counted is None:
-        return {"compared": True, **_NO_TEXTS}
-    row = {
-        "compared": True,
-        "slices": " ".join(counted.slices),
-        "units": counted.units,
-        "written": counted.written,
-        "number_units": counted.number_units,
-        "numbers": counted.numbers,
-    }
-    return row | _NO_TEXTS if counted.alike else row
-
-
-def _forget_least(connection: Connection, rollout_id: str) -> None:
-    kept = (_pairs.rollout_id == rollout_id) & _pairs.units.is_not(None)
-    query = select(_pairs.request_id).where(kept, _pairs.stable.is_not(None))
-    order = (_pairs.written.desc(), _pairs.request_id)
-    beyond = connection.scalars(query.order_by(*order).offset(KEPT)).all()
-    _forget_texts(connection, rollout_id, beyond)
-
-
-def _differ(edits: Any) -> Any:
-    return func.sum(case((edits > 0, 1), else_=0))
-
-
-def _tally(row: Any) -> Tally:
-    return Tally(
-        key=row.key,
-        slices=tuple(row.slices.split()),
-        pairs=row.pairs,
-        units=row.units,
-        written=row.written,
-        differ_written=row.differ_written,
-        number_units=row.number_units or 0,
-        numbers=row.numbers or 0,
-        differ_numbers=row.differ_numbers,
-    )
 
 
 def _disagreement(row: Any) -> Disagreement:

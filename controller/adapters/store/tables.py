@@ -5,11 +5,13 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    or_,
 )
 
 metadata = MetaData()
@@ -127,6 +129,29 @@ shadow_pairs = Table(  # of requests that were copied; units is null until both 
     Column("number_units", Integer),
     Column("numbers", Integer),
 )
+shadow_tallies = Table(  # sums over the pairs of one sticky key that are in the same slices
+    "shadow_tallies",
+    metadata,
+    Column("rollout_id", String(63), primary_key=True),
+    Column("key_hash", String(64), primary_key=True),
+    Column("slices", String(256), primary_key=True),
+    Column("pairs", Integer, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("written", Integer, nullable=False),
+    Column("differ_written", Integer, nullable=False),
+    Column("number_units", Integer, nullable=False),
+    Column("numbers", Integer, nullable=False),
+    Column("differ_numbers", Integer, nullable=False),
+)
+_pair = shadow_pairs.c
+_both_known = _pair.stable.is_not(None) & _pair.canary.is_not(None)
+TO_COMPARE = _pair.compared.is_(False) & _both_known & _pair.key_hash.is_not(None)
+WITH_TEXTS = _pair.units.is_not(None) & _both_known
+NOT_TO_KEEP = or_(_pair.compared.is_(False), _pair.stable.is_(None))  # for long
+_of_rollout = (_pair.rollout_id, _pair.written, _pair.request_id)
+Index("shadow_to_compare", _pair.rollout_id, sqlite_where=TO_COMPARE, postgresql_where=TO_COMPARE)
+Index("shadow_with_texts", *_of_rollout, sqlite_where=WITH_TEXTS, postgresql_where=WITH_TEXTS)
+Index("shadow_not_to_keep", _pair.at, sqlite_where=NOT_TO_KEEP, postgresql_where=NOT_TO_KEEP)
 history_cursors = Table(  # how far the histories of nodes were read for a rollout
     "history_cursors",
     metadata,
