@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from controller.adapters.eval_sets import MANIFEST, read_eval_set
+from controller.adapters.eval_sets import MANIFEST, audio_fault, read_eval_set
 from controller.adapters.files import write_atomically
 from controller.core.errors import NotFound, Refused
 from controller.core.eval_set import SILENCE, Utterance
@@ -27,39 +27,46 @@ _READABLE: Final = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Keys of the recordings that were added, and of those whose audio was there already."""
+    """Keys of the recordings that were added, and of those whose audio was there already; of those
+    that no eval set can have, the keys with the reasons."""
 
     added: tuple[str, ...]
     known: tuple[str, ...]
+    unfit: tuple[str, ...]
 
 
 def add_recordings(root: Path, name: str, recordings: Sequence[Utterance]) -> Added:
     """Copy `recordings` (`source` is a path, `target` what was said) into root/name, which is made
     where it is missing; they get the tag `reviewed`. A recording whose audio or key is there is
-    left out. Blocks: use a thread.
+    left out, and so is one that no eval set can have. Blocks: use a thread.
 
-    Raises Refused where nothing is left to add, where a text says nothing and where a file cannot
-    be copied, InvalidName, and InvalidConfig where the set would not be in order; then it is as it
-    was."""
+    Raises Refused where nothing is left to add and where a file cannot be copied, InvalidName, and
+    InvalidConfig where the set is not in order; then it is as it was."""
     folder = root / check_name(name, "eval set")
-    for recording in recordings:
-        _check(recording)
+    faults = {recording.key: _fault(recording) for recording in recordings}
+    unfit = tuple(f"{key}: {fault}" for key, fault in faults.items() if fault is not None)
+    fit = [recording for recording in recordings if faults[recording.key] is None]
+    if not fit:
+        why = "; ".join(unfit) or "there are no corrected texts"
+        raise Refused(f"nothing was added to {name}: {why}")
     try:
         (folder / _AUDIO).mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            return _add(root, folder, recordings)
+            return _add(root, folder, fit, unfit)
     except OSError as error:
         raise Refused(f"{folder} cannot be written: {error}; the eval set is as it was") from error
 
 
-def _check(recording: Utterance) -> None:
+def _fault(recording: Utterance) -> str | None:
+    """Why no eval set can have it."""
     if not characters(recording.target):
-        raise Refused(
-            f"{recording.key}: the text {recording.target!r} says nothing; nothing was added"
-        )
+        return f"the text {recording.target!r} says nothing"
+    return audio_fault(Path(recording.source))
 
 
-def _add(root: Path, folder: Path, recordings: Sequence[Utterance]) -> Added:
+def _add(
+    root: Path, folder: Path, recordings: Sequence[Utterance], unfit: tuple[str, ...]
+) -> Added:
     keys, audio = _present(root, folder)
     added: dict[str, Utterance] = {}
     for recording in recordings:
@@ -70,12 +77,12 @@ def _add(root: Path, folder: Path, recordings: Sequence[Utterance]) -> Added:
         added[recording.key] = recording
     known = tuple(r.key for r in recordings if r.key not in added)
     if not added:
+        more = "".join(f"; {fault}" for fault in unfit)
         raise Refused(
-            f"nothing was added to {folder.name}: "
-            + (f"it has all {len(known)} recordings" if known else "there are no corrected texts")
+            f"nothing was added to {folder.name}: it has all {len(known)} recordings{more}"
         )
     _write(root, folder, list(added.values()))
-    return Added(tuple(added), known)
+    return Added(tuple(added), known, unfit)
 
 
 def _present(root: Path, folder: Path) -> tuple[set[str], set[str]]:

@@ -49,6 +49,15 @@ def read_eval_set(root: Path, name: str) -> EvalSet:
     return EvalSet(name, tuple(utterances.values()), digest.hexdigest())
 
 
+def audio_fault(path: Path) -> str | None:
+    """Why no eval set can have this recording."""
+    try:
+        _checked_audio(path)
+    except _Wrong as error:
+        return str(error).removeprefix("source: ")
+    return None
+
+
 def known_eval_sets(root: Path) -> tuple[str, ...]:
     """The names of the folders that have a manifest, sorted."""
     return tuple(sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}")))

@@ -85,7 +85,7 @@ class CopiesReview:
     async def vanish(self, name: str, differences: Sequence[Difference]) -> None:
         """Recordings, and the texts that are kept of the copies themselves. Raises Refused where a
         recording stays."""
-        of_copies = [d for d in differences if d.eval_set == COPIES]
+        of_copies = [d for d in differences if copied(d)]
         if not of_copies:
             return
         paths = [Path(d.utterance.source) for d in of_copies]
@@ -122,6 +122,11 @@ class CopiesReview:
             language=pair.canary.language or "",
         )
         return Difference(COPIES, utterance, stable, canary, share)
+
+
+def copied(difference: Difference) -> bool:
+    """Whether it is a user's request, and no recording of an eval set."""
+    return difference.eval_set == COPIES
 
 
 def _those_there(paths: Sequence[Path]) -> list[Path]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import wave
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,23 +62,36 @@ def test_the_same_audio_is_not_added_twice_whatever_its_name(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", " ", "。"])
-def test_a_text_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(Refused, match="says nothing; nothing was added"):
-        add_recordings(tmp_path, "calls", [corrected(0), corrected(1, text)])
-    assert files(tmp_path) == {}
+def test_a_text_that_says_nothing_is_left_out_and_named(tmp_path: Path, text: str) -> None:
+    found = add_recordings(tmp_path, "calls", [corrected(0), corrected(1, text)])
+    assert found.added == ("reviewed-0",)
+    assert found.unfit == (f"reviewed-1: the text {text!r} says nothing",)
 
 
-def test_audio_that_no_eval_set_may_have_leaves_the_set_as_it_was(tmp_path: Path) -> None:
-    add_recordings(tmp_path, "calls", [corrected(0)])
-    before = files(tmp_path)
+def test_recordings_that_no_eval_set_can_have_are_left_out_and_named(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "phone.wav"), "wb") as phone:
+        phone.setparams((1, 2, 8000, 0, "NONE", ""))
+        phone.writeframes(bytes(16000))
     (tmp_path / "noise.wav").write_bytes(b"noise")
-    noise = replace(corrected(1), source=str(tmp_path / "noise.wav"))
-    with pytest.raises(InvalidConfig, match="is not WAV"):
-        add_recordings(tmp_path, "calls", [corrected(2), noise])
-    gone = replace(corrected(1), source=str(tmp_path / "gone.wav"))
-    with pytest.raises(Refused, match="the eval set is as it was"):
-        add_recordings(tmp_path, "calls", [corrected(2), gone])
-    assert files(tmp_path) == before | {"noise.wav": b"noise"}
+    odd = [
+        replace(corrected(1), key=name, source=str(tmp_path / f"{name}.wav"))
+        for name in ("phone", "noise", "gone")
+    ]
+    found = add_recordings(tmp_path, "calls", [corrected(0), *odd, corrected(2)])
+    assert found.added == ("reviewed-0", "reviewed-2")
+    phone_why, noise_why, gone_why = found.unfit
+    assert phone_why.startswith("phone: phone.wav has a sample rate of 8000 Hz")
+    assert noise_why.startswith("noise: noise.wav is not WAV")
+    assert gone_why.startswith("gone: ")
+    assert gone_why.endswith("cannot be read: No such file or directory")
+
+
+def test_where_nothing_can_be_added_no_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="nothing was added to calls: there are no corrected texts"):
+        add_recordings(tmp_path, "calls", [])
+    with pytest.raises(Refused, match="nothing was added to calls: reviewed-0: the text '' says"):
+        add_recordings(tmp_path, "calls", [corrected(0, "")])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_eval_set_that_is_broken_is_not_made_longer(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.api.corrections import corrections
+from controller.core.review.pairs import Difference
 from controller.core.review.votes import Preference, Vote
+from controller.engine.copies_review import COPIES
 from controller.engine.records import ReviewQueue
 from tests.core.review_pairs import pairs
 from tests.core.rollouts import NOON
@@ -18,6 +22,22 @@ def test_a_corrected_text_becomes_what_was_said() -> None:
     assert recording.key == f"reviewed-{QUEUE.pairs[0].id}"
     assert (recording.target, recording.tags) == ("好的", ("digits",))
     assert disputed == []
+
+
+def test_a_copy_does_not_bring_its_user_s_key_into_an_eval_set() -> None:
+    def spoken_by(difference: Difference | None, eval_set: str) -> Difference:
+        assert difference is not None
+        return replace(
+            difference, eval_set=eval_set, utterance=replace(difference.utterance, speaker="s1")
+        )
+
+    sets = (COPIES, "service")
+    pairs = tuple(
+        replace(pair, difference=spoken_by(pair.difference, eval_set))
+        for pair, eval_set in zip(QUEUE.pairs, sets, strict=False)
+    )
+    found, _ = corrections(replace(QUEUE, pairs=pairs), [vote(n, "ann", "好的") for n in (0, 1)])
+    assert [recording.speaker for recording in found] == ["", "s1"]
 
 
 def test_two_people_who_write_the_same_agree_and_two_who_do_not_are_named() -> None:

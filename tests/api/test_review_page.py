@@ -22,6 +22,7 @@ from controller.api.problems import add_problem_handlers
 from controller.api.raters import RaterKeys
 from controller.api.review_page import add_review
 from controller.core.eval_set import EvalSet, Utterance
+from controller.core.preflight import LoadCheck
 from controller.engine.copies_review import CopiesReview
 from controller.engine.gates import Evaluator
 from controller.engine.records import Evaluation, Event
@@ -337,10 +338,21 @@ async def test_corrected_texts_become_an_eval_set_with_one_command(site: Site) -
 async def test_an_eval_set_does_not_change_under_a_rollout_that_is_measured_on_it(
     site: Site,
 ) -> None:
-    url = "/api/eval-sets/digits/corrected"
-    answer = await site.program().post(url, json={})
-    assert answer.status_code == 409
-    assert "must not change under it" in answer.json()["detail"]
+    plan = replace(a_rollout().plan, load_check=LoadCheck("service"))
+    site.app.state.service.loop.rollout = a_rollout(plan=plan)
+    (site.sets.parent / "link").symlink_to(site.sets)
+    other_name = {"into": str(site.sets.parent / "link")}
+    for name, body in (("digits", {}), ("digits", other_name), ("service", {})):
+        answer = await site.program().post(f"/api/eval-sets/{name}/corrected", json=body)
+        assert answer.status_code == 409
+        assert "must not change under it" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("name", "into"), [("a%00b", "/sets"), ("..", "/sets"), ("a", "/\0")])
+async def test_a_folder_that_cannot_be_is_refused(site: Site, name: str, into: str) -> None:
+    url = f"/api/eval-sets/{name}/corrected"
+    answer = await site.program().post(url, json={"into": into})
+    assert 400 <= answer.status_code < 500
 
 
 async def test_a_review_of_copies_needs_consent(site: Site) -> None:
