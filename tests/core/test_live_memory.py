@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
+import time
 
 import pytest
 
 from controller.core.live.evidence import LiveEvidence
 from controller.core.live.gate import Kind, LiveGate
+from controller.core.live.judge import judge_memory
+from controller.core.live.memory import BLOCK_SECONDS, MemoryTrend
 from controller.core.live.observation import NodeSample
 from controller.core.verdict import Outcome, Verdict
 
@@ -100,3 +105,47 @@ def test_a_moment_in_which_others_hold_much_is_not_what_is_left_for_good(minutes
 
 def test_what_others_keep_for_long_is_not_left() -> None:
     assert judged(others_take_much(minutes=60)[:360]).verdict is Outcome.FAIL
+
+
+WEEK = 2024  # blocks, and those in which a node settles
+
+
+def a_week() -> MemoryTrend:
+    """One look in five minutes at a node that holds 4 of 24 GiB."""
+    trend = MemoryTrend()
+    grow(trend, 0, WEEK, gib_per_hour=0)
+    return trend
+
+
+def grow(trend: MemoryTrend, begin: int, blocks: int, gib_per_hour: float) -> float:
+    """From that block on; the hours until the gate fails."""
+    draw = random.Random(begin)
+    for block in range(blocks):
+        hours = block * BLOCK_SECONDS / HOUR
+        held = (4 + gib_per_hour * hours + draw.gauss(0, 0.05)) * GIB
+        trend.observe((begin + block) * BLOCK_SECONDS, held, 24 * GIB)
+        if judge_memory(GATE, {"v2-1: memory": trend}).verdict is Outcome.FAIL:
+            return hours
+    return math.inf
+
+
+def test_a_leak_that_begins_after_a_week_is_found_before_the_memory_is_full() -> None:
+    assert grow(a_week(), WEEK, blocks=240, gib_per_hour=1) < 20
+
+
+def test_a_trend_of_more_than_a_week_goes_on_after_the_controllers_restart() -> None:
+    trend = a_week()
+    grow(trend, WEEK, blocks=20, gib_per_hour=0)
+    saved = MemoryTrend.from_json(json.loads(json.dumps(trend.to_json())))
+    for each in (trend, saved):
+        grow(each, WEEK + 20, blocks=20, gib_per_hour=1)
+    assert saved.to_json() == trend.to_json()
+
+
+def test_a_look_at_a_long_trend_takes_no_time() -> None:
+    """Ten nodes with two memories each are looked at every second."""
+    trends = dict.fromkeys((f"v2-{n}: memory" for n in range(20)), a_week())
+    began = time.process_time()
+    for _ in range(100):
+        judge_memory(GATE, trends)
+    assert time.process_time() - began < 0.5  # 4 s where each look measures anew

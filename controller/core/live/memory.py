@@ -27,14 +27,14 @@ class MemoryTrend:
 
     def __init__(self) -> None:
         self.limit_bytes = 0.0  # median of the last hour: others may hold much for a moment
-        self.bytes_per_hour = 0.0  # least squares over all blocks
+        self.bytes_per_hour = 0.0  # least squares over the last week's blocks
         self.evidence = 0.0  # log; the most that was reached
         self._began: float | None = None
         self._block = 0
         self._samples: list[tuple[float, float]] = []  # used, limit
         self._medians: list[float] = []
         self._limits: list[float] = []
-        self._sorted: list[float] = []
+        self._sorted: list[float] = []  # the last of the medians: those that are ranked
         self._logs = [0.0] * len(_BETS)
 
     def observe(self, at: float, used_bytes: float, limit_bytes: float) -> None:
@@ -52,14 +52,16 @@ class MemoryTrend:
         used, limits = zip(*self._samples, strict=True)
         self._samples = []
         median = statistics.median(used)
+        self._medians = [*self._medians, median][-_MOST_BLOCKS:]
         self._limits = [*self._limits, statistics.median(limits)][-_LIMIT_BLOCKS:]
-        if len(self._medians) >= _MOST_BLOCKS:
-            return
-        self._medians.append(median)
         self._bet(median)
         self._measure()
 
     def _bet(self, median: float) -> None:
+        """After a week ranks begin anew: whatever was before, without a leak what comes is in any
+        order, too. Among the last of a longer series a rank would depend on those before it."""
+        if len(self._sorted) >= _MOST_BLOCKS:
+            self._sorted = []
         bisect.insort(self._sorted, median)
         as_high = len(self._sorted) - bisect.bisect_left(self._sorted, median)
         rank = math.log(as_high / len(self._sorted))
@@ -96,6 +98,7 @@ class MemoryTrend:
             "samples": self._samples,
             "medians": self._medians,
             "limits": self._limits,
+            "ranked": len(self._sorted),
             "logs": self._logs,
         }
 
@@ -106,6 +109,6 @@ class MemoryTrend:
         trend._began, trend._block = value["began"], value["block"]
         trend._samples = [(used, limit) for used, limit in value["samples"]]
         trend._medians, trend._limits = list(value["medians"]), list(value["limits"])
-        trend._sorted = sorted(trend._medians)
+        trend._sorted = sorted(trend._medians[trend.blocks - value["ranked"] :])
         trend._measure()
         return trend
