@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import collections
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from controller.engine.records import Served
 
+log = logging.getLogger(__name__)
 KEYS_FOR_AN_HONEST_PERCENTAGE = 200
+_COUNTED: Final = ("requests", "by_rule", "attempts_failed")
 
 
 @dataclass(slots=True)
@@ -109,13 +112,17 @@ class Traffic:
 
     def resume(self, rollout_id: str, state: Mapping[str, Any] | None) -> bool:
         """Go on with the counts that the controller before us had for this rollout; whether
-        there were any."""
+        there were any that we understand."""
         if state is None:
             return False
-        self.rollout_id, self.share = rollout_id, state["share"]
-        self.requests = collections.Counter(state["requests"])
-        self.by_rule = collections.Counter(state["by_rule"])
-        self.failed, self.rescued = state["failed"], state["rescued"]
-        self.attempts_failed = collections.Counter(state["attempts_failed"])
-        self._keys = set(state["keys"])
+        try:
+            share, keys = state["share"], set(state["keys"])
+            failed, rescued = int(state["failed"]), int(state["rescued"])
+            counted = [collections.Counter(state[name]) for name in _COUNTED]
+        except (KeyError, TypeError, ValueError) as error:  # of another version of this program
+            log.warning("traffic.counts_not_understood rollout=%s error=%r", rollout_id, error)
+            return False
+        self.rollout_id, self.share, self._keys = rollout_id, share, keys
+        self.failed, self.rescued = failed, rescued
+        self.requests, self.by_rule, self.attempts_failed = counted
         return True

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from controller.engine.records import Served
 from controller.engine.traffic import KEYS_FOR_AN_HONEST_PERCENTAGE, Traffic
 
@@ -107,3 +109,18 @@ def test_counts_go_on_with_the_next_controller() -> None:
     after.observe([served("canary")], 5, "r-1", "v2")
     assert after.canary_requests(5) == 2
     assert after.summary() == before.summary() | {"requests": 3, "canary_percent_actual": 66.67}
+
+
+UNDERSTOOD = Traffic(NODES.get).to_json()
+
+
+@pytest.mark.parametrize(
+    "state", [{"share": 5}, UNDERSTOOD | {"keys": None}, UNDERSTOOD | {"failed": "many"}]
+)
+def test_counts_of_another_version_of_the_program_are_not_gone_on_with(
+    state: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    traffic = Traffic(NODES.get)
+    assert not traffic.resume("r-1", state)
+    assert traffic == Traffic(NODES.get)
+    assert "not_understood rollout=r-1" in caplog.text
