@@ -69,18 +69,19 @@ class CopiesReview:
 
     async def sweep(self) -> None:
         """Delete what is kept for too long, with its texts; without consent, all."""
+        await asyncio.to_thread(self.store.reviews.leave_no_trace)
         days = self.days if self.days is not None else 0.0
         old = await asyncio.to_thread(self.recordings.older_than, days)
         if not old:
             return
         why = f"older than {days:g} days" if self.days is not None else "keep_audio is off"
         message = f"{len(old)} recordings of copied requests deleted: {why}"
-        event = Event("review.audio_deleted", "review", message, "controller", self.now())
-        await asyncio.to_thread(self.store.save, [event])
         asked = await asyncio.to_thread(self.store.reviews.of_recordings, [str(p) for p in old])
         for name, pairs in asked.items():
             await self.review.forget(name, pairs, "controller")
         await asyncio.to_thread(self.recordings.remove, old)
+        event = Event("review.audio_deleted", "review", message, "controller", self.now())
+        await asyncio.to_thread(self.store.save, [event])
 
     async def vanish(self, name: str, differences: Sequence[Difference]) -> None:
         """Recordings, and the texts that are kept of the copies themselves. Raises Refused where a

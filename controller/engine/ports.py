@@ -240,6 +240,10 @@ class Reviews(Protocol):
         """Remove texts, recordings' names and corrections of these pairs for good."""
         ...
 
+    def leave_no_trace(self) -> None:
+        """Of what was forgotten, where a reader was in the way then; to be repeated."""
+        ...
+
 
 class Recordings(Protocol):
     """Recordings of copied requests, kept where fleet.yaml allows it. Called in threads."""

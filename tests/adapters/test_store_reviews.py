@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_what_is_forgotten_is_gone_from_the_disk_and_how_people_voted_stays(
     assert store.reviews.votes("r1") == [a_vote().vote]
     for secret in secrets:
         assert not any(secret.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_what_a_reader_keeps_in_the_log_goes_once_it_has_read(
+    store: SqlStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.reviews.add_vote("r1", a_vote(corrected="a secret of the caller"), ENTRY)
+    reader = sqlite3.connect(tmp_path / "state.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM events").fetchone()
+    forgotten = Event("review.forgotten", "r1", "1 pair", "ann", NOON)
+    store.reviews.forget("r1", [QUEUE.pairs[0].id], forgotten)
+    assert "review.traces_remain" in caplog.text
+    reader.close()
+    store.reviews.leave_no_trace()
+    assert not any(b"secret of the caller" in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_texts_with_half_a_surrogate_are_kept(store: SqlStore) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert, null, select, text, update
 from sqlalchemy.engine import Engine
@@ -16,6 +17,10 @@ from controller.core.review.pairs import Difference, ReviewPair
 from controller.core.review.votes import Preference, Vote
 from controller.engine.records import CastVote, Event, ReviewQueue
 
+log = logging.getLogger(__name__)
+
+_READERS_MS: Final = 300  # are waited for; nobody can write meanwhile
+
 
 class SqlReviews:
     """Implements the Reviews port; each method is one transaction, with its event."""
@@ -23,6 +28,7 @@ class SqlReviews:
     def __init__(self, engine: Engine, add_event: Callable[[Connection, Event], Event]) -> None:
         self._engine = engine
         self._add_event = add_event
+        self._traces = True  # maybe: the last process may have been killed
 
     def queue(self, rollout_id: str) -> ReviewQueue | None:
         """None where none was made."""
@@ -106,13 +112,20 @@ class SqlReviews:
             gone = (review_votes.c.rollout_id == rollout_id) & review_votes.c.pair_id.in_(pairs)
             connection.execute(update(review_votes).where(gone).values(corrected=None))
             self._add_event(connection, entry)
-        self._leave_no_trace()
+        self._traces = True
+        self.leave_no_trace()
 
-    def _leave_no_trace(self) -> None:
-        """SQLite keeps what was overwritten in its log until that is written back."""
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.connect() as connection:
-                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    def leave_no_trace(self) -> None:
+        """SQLite keeps what was overwritten in its log until that is written back, for which it
+        waits until nobody reads what was there: to be repeated, and nothing where it is done."""
+        if not self._traces or self._engine.dialect.name != "sqlite":
+            return
+        with self._engine.connect() as connection:
+            connection.detach()  # from the pool: no other call is to wait as shortly
+            connection.execute(text(f"PRAGMA busy_timeout={_READERS_MS}"))
+            self._traces = bool(connection.scalar(text("PRAGMA wal_checkpoint(TRUNCATE)")))
+        if self._traces:
+            log.warning("review.traces_remain in=state.db-wal reason=somebody reads the database")
 
 
 def _pair_row(rollout_id: str, pair: ReviewPair) -> dict[str, Any]:
