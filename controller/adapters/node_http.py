@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -70,11 +71,7 @@ class NodeHttpClient:
         path = f"/v1/history?after={after}&limit={limit}"
         response = await self._request(address, "GET", path, timeout_seconds)
         _require_success(address, response)
-        body = _json(address, response)
-        try:
-            return [_heard(row) for row in body["entries"]], int(body["next"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise NodeUnavailable(f"node at {address}: its history lacks {error}") from error
+        return await asyncio.to_thread(_page, address, response)  # texts may be long
 
     async def forget(self, addresses: set[str]) -> None:
         """Close the connections to nodes that are gone."""
@@ -103,6 +100,14 @@ class NodeHttpClient:
         except (httpx.HTTPError, UnicodeError) as error:
             what = str(error) or type(error).__name__
             raise NodeUnavailable(f"node at {address} did not answer {path}: {what}") from error
+
+
+def _page(address: str, response: httpx.Response) -> tuple[list[Heard], int]:
+    body = _json(address, response)
+    try:
+        return [_heard(row) for row in body["entries"]], int(body["next"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NodeUnavailable(f"node at {address}: its history lacks {error}") from error
 
 
 def _heard(row: Any) -> Heard:

@@ -112,7 +112,7 @@ class ShadowKeeper:
         await self.save_keys(rollout.id)
         await self._compare(rollout)
         await asyncio.to_thread(self._store.keep_worst, rollout.id)
-        self._judge(rollout, await asyncio.to_thread(self._store.tallies, rollout.id))
+        await self._judge(rollout)
         if rollout.ended:
             await asyncio.to_thread(self._store.end, rollout.id)
             self._ended.add(rollout.id)
@@ -144,17 +144,24 @@ class ShadowKeeper:
             found = await asyncio.to_thread(_counted, pairs)
             await asyncio.to_thread(self._store.compared, rollout.id, found)
 
-    def _judge(self, rollout: Rollout, tallies: Sequence[Tally]) -> None:
-        self._overview = overview(tallies)
-        for gate in rollout.plan.shadow_gates:
-            self._look(gate, tallies, self._overview["pairs"])
+    async def _judge(self, rollout: Rollout) -> None:
+        """Numbers are always the newest before the first look that counts, then those of it. Of
+        many users it takes seconds: in a thread."""
+        tallies = await asyncio.to_thread(self._store.tallies, rollout.id)
+        found = await asyncio.to_thread(overview, tallies)
+        gates = {gate: look(gate, found["pairs"]) for gate in rollout.plan.shadow_gates}
+        looks = {g: n for g, n in gates.items() if n == 0 or n > self._looks.get(g.name, 0)}
+        verdicts = await asyncio.to_thread(_judged, looks, tallies)
+        if rollout.id == self._rollout_id:  # else another one began meanwhile
+            self._overview = found
+            self._looks |= {gate.name: number for gate, number in looks.items()}
+            self._verdicts = self._verdicts | verdicts
 
-    def _look(self, gate: DisagreementGate, tallies: Sequence[Tally], pairs: int) -> None:
-        """Numbers are always the newest before the first look that counts, then those of it."""
-        number = look(gate, pairs)
-        if number == 0 or number > self._looks.get(gate.name, 0):
-            self._looks[gate.name] = number
-            self._verdicts[gate.name] = judge(gate, tallies, number)
+
+def _judged(
+    looks: Mapping[DisagreementGate, int], tallies: Sequence[Tally]
+) -> dict[str, tuple[Verdict, ...]]:
+    return {gate.name: judge(gate, tallies, number) for gate, number in looks.items()}
 
 
 def _copies(rollout: Rollout) -> bool:

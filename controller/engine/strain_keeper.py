@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from controller.core.consequence import of_gates
 from controller.core.rollout import Rollout
@@ -15,6 +17,7 @@ from controller.core.verdict import Verdict
 from controller.engine.records import Served
 
 log = logging.getLogger(__name__)
+_SLICE: Final = 200  # requests, between which others have their turn
 
 
 class StrainKeeper:
@@ -50,7 +53,7 @@ class StrainKeeper:
             return tuple(of_gates(gates, rollout.verdicts))
         return tuple(self._verdicts[gate.name] for gate in gates)
 
-    def observe(
+    async def observe(
         self, rollout: Rollout | None, served: Iterable[Served], routing: Routing | None
     ) -> None:
         """What was served since the last look, by which routing."""
@@ -61,22 +64,28 @@ class StrainKeeper:
         if copying and rollout is not None and rollout.id != self._rollout_id:
             self._strain.begin_anew()
             self._begin(rollout)
-        for request in served:
-            if _tells(request):
-                seconds, audio_seconds = request.seconds or 0.0, request.audio_seconds or 0.0
-                self._strain.observe(copying, request.key_hash, seconds, audio_seconds)
+        await self._take(copying, served)
         if copying and rollout is not None:
-            for gate in rollout.plan.strain_gates:
-                self._look(gate)
+            await self._look(rollout.plan.strain_gates)
 
     def _begin(self, rollout: Rollout) -> None:
         self._rollout_id, self._looks, self._verdicts = rollout.id, {}, {}
 
-    def _look(self, gate: StrainGate) -> None:
-        number = look(gate.counted(), self._strain.requests)
-        if number == 0 or number > self._looks.get(gate.name, 0):
-            self._looks[gate.name] = number
-            self._verdicts[gate.name] = self._strain.judge(gate)
+    async def _take(self, copying: bool, served: Iterable[Served]) -> None:
+        telling = filter(_tells, served)
+        while some := list(itertools.islice(telling, _SLICE)):
+            for request in some:
+                seconds, audio_seconds = request.seconds or 0.0, request.audio_seconds or 0.0
+                self._strain.observe(copying, request.key_hash, seconds, audio_seconds)
+            await asyncio.sleep(0)  # ticks and probes are not to wait for a long log
+
+    async def _look(self, gates: Iterable[StrainGate]) -> None:
+        """In a thread: of many users it takes a while. Nothing is observed meanwhile."""
+        numbers = {gate: look(gate.counted(), self._strain.requests) for gate in gates}
+        due = {g: n for g, n in numbers.items() if n == 0 or n > self._looks.get(g.name, 0)}
+        found = {gate.name: await asyncio.to_thread(self._strain.judge, gate) for gate in due}
+        self._looks |= {gate.name: number for gate, number in due.items()}
+        self._verdicts = self._verdicts | found
 
 
 def _tells(request: Served) -> bool:

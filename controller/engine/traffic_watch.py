@@ -75,7 +75,7 @@ class TrafficWatch:
             canary = rollout.version if rollout is not None else None
             self._traffic.observe(served, share, rollout.id if rollout else None, canary)
             self._shadow.observe(rollout, served)
-            self._strain.observe(rollout, served, routing)
+            await self._strain.observe(rollout, served, routing)
             nodes, health = tuple(self._observer.nodes.values()), self._observer.health
             now = self._ports.now().timestamp()
             await self._live.observe(newest, served, routing, nodes, health, now)

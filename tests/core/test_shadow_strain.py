@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from controller.core.errors import InvalidConfig
-from controller.core.shadow.strain import Strain, StrainGate
+from controller.core.shadow.strain import MOST_KEYS, Strain, StrainGate
 from controller.core.verdict import Outcome
 
 GATE = StrainGate()
@@ -51,6 +51,14 @@ def test_without_times_from_before_there_is_nothing_to_compare() -> None:
 def test_it_outlives_the_controller() -> None:
     strain = strained(1.5)
     assert Strain.from_json(strain.to_json()).judge(GATE) == strain.judge(GATE)
+
+
+def test_of_very_many_users_only_so_many_are_kept() -> None:
+    strain = strained(1.0)
+    for n in range(MOST_KEYS + 100):
+        strain.observe(True, f"another{n}", 1.0, 5.0)
+    assert len(strain.to_json()["counts"]) == MOST_KEYS
+    assert strain.judge(GATE).samples == strain.requests == 600 + MOST_KEYS - 60
 
 
 def test_another_rollout_begins_anew_and_knows_how_stable_is_alone() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,8 +12,10 @@ from controller.adapters.store import SqlStore
 from controller.core.plan import Plan, Step
 from controller.core.rollout import Phase
 from controller.core.shadow.gate import DisagreementGate
+from controller.core.shadow.judge import Tally
 from controller.core.shadow.pair import Heard
 from controller.core.verdict import Outcome
+from controller.engine.ports import ShadowStore
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
 from tests.engine.fakes import as_json
@@ -60,6 +64,27 @@ class FullDisk:
 
     def take_keys(self, rollout_id: str, keys: dict[str, str]) -> None:
         raise OSError("database or disk is full")
+
+
+class Watched:
+    """A store that sees in which threads its tallies are gone through."""
+
+    def __init__(self, store: ShadowStore) -> None:
+        self._store = store
+        self.threads: set[threading.Thread] = set()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def tallies(self, rollout_id: str) -> list[Tally]:
+        threads = self.threads
+
+        class Tallies(list[Tally]):
+            def __iter__(self) -> Iterator[Tally]:
+                threads.add(threading.current_thread())
+                return super().__iter__()
+
+        return Tallies(self._store.tallies(rollout_id))
 
 
 async def pulled(driver: Driver) -> Driver:
@@ -168,6 +193,16 @@ async def test_a_node_that_does_not_answer_keeps_no_other_from_being_read(driver
     driver.world.silent.add("v1-2")
     await pulled(driver)
     assert verdict(driver).samples == PAIRS
+
+
+async def test_many_users_are_judged_in_a_thread(driver: Driver) -> None:
+    await listening(driver)
+    both_hear(driver, "今天天气很好请问")
+    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store)
+    await pulled(driver)
+    assert verdict(driver).samples == PAIRS
+    assert watched.threads
+    assert threading.main_thread() not in watched.threads
 
 
 async def test_it_says_how_far_they_disagree_by_slice(driver: Driver) -> None:

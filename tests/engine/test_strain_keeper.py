@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from controller.core.plan import Plan, Step
@@ -73,6 +74,23 @@ async def test_what_was_seen_outlives_a_crash(driver: Driver) -> None:
     await driver.round()
     await users_come(driver, 2 * ALONE_SECONDS, requests=150)
     assert outcome(driver) is Outcome.FAIL
+
+
+async def test_others_have_their_turn_while_a_long_log_is_counted(driver: Driver) -> None:
+    await users_come(driver, ALONE_SECONDS)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    request = Served("stable", "stable", "k", 200, (), seconds=1.0, audio_seconds=5.0)
+    task = asyncio.create_task(others())
+    await driver.loop.strain.observe(None, [request] * 5000, driver.loop.router_state().routing)
+    task.cancel()
+    assert turns >= 20
 
 
 async def test_requests_of_the_moment_in_which_copies_begin_count_for_nothing(

@@ -19,6 +19,7 @@ from controller.core.shadow.judge import Rate, Tally, look, rate_of
 from controller.core.verdict import Outcome, Verdict
 
 SLOW_ALONE: Final = 0.05
+MOST_KEYS: Final = 20_000  # further ones are not counted: memory stays bounded
 _CONFIDENCE: Final = 99.0  # percent, two-sided: a wrong fail ends the copies
 
 
@@ -56,26 +57,27 @@ class StrainGate:
 
 
 class Strain:
-    """Evidence: mutable. Grows with the sticky keys, not with the requests."""
+    """Evidence: mutable. Grows with the sticky keys, up to `MOST_KEYS`, not with the requests."""
 
     def __init__(self) -> None:
         self._alone = Slowness()
         self._counts: dict[str, tuple[int, int]] = {}  # by key: requests, slow ones
+        self.requests = 0  # that were counted
 
     def observe(self, copying: bool, key: str, seconds: float, audio_seconds: float) -> None:
         """A request that stable answered."""
         slow = self._alone.observe(copying, seconds, audio_seconds)
-        if copying and slow is not None:
+        if not copying or slow is None:
+            return
+        if key in self._counts or len(self._counts) < MOST_KEYS:
+            self.requests += 1
             requests, found = self._counts.get(key, (0, 0))
             self._counts[key] = (requests + 1, found + slow)
 
     def begin_anew(self) -> None:
         """Copies of another rollout begin; how stable is alone stays known."""
         self._counts.clear()
-
-    @property
-    def requests(self) -> int:
-        return sum(requests for requests, _ in self._counts.values())
+        self.requests = 0
 
     def judge(self, gate: StrainGate) -> Verdict:
         """With all that was seen; for `look` to say when that counts."""
@@ -106,6 +108,7 @@ class Strain:
         strain = cls()
         strain._alone = Slowness.from_json(value["alone"])
         strain._counts = {key: (n, slow) for key, (n, slow) in value["counts"].items()}
+        strain.requests = sum(n for n, _ in strain._counts.values())
         return strain
 
 
