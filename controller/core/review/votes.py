@@ -50,9 +50,11 @@ class Vote:
 class Opinion:
     """Of the pairs of the random sample whose groups have a vote on each: `share` is how often
     the new version is preferred (same and neither: half), 0 to 1, with its 95 % `interval`, that
-    holds however often one looks. `blocks` counts speakers, recordings, or pairs where neither is
-    named; `sampled` the pairs of the whole sample that can be, or were, voted on, `chosen` also
-    those that were forgotten. `agreement`: None where there is nothing to tell."""
+    holds however often one looks; strictly so while nobody votes on a pair, or on one of the same
+    block, that was counted: its score changes then. `blocks` counts speakers, recordings, or
+    pairs where neither is named; `sampled` the pairs of the whole sample that can be, or were,
+    voted on, `chosen` also those that were forgotten. `agreement`: None where there is nothing to
+    tell."""
 
     share: float
     interval: tuple[float, float]
