@@ -49,6 +49,7 @@ class ShadowKeeper:
         self._now = now
         self._rollout_id = ""
         self._due_at: datetime.datetime | None = None
+        self._copied_until = now()  # or later
         self._keys: dict[str, str] = {}  # by request, not written down yet
         self._looks: dict[str, int] = {}  # by gate: the last that counted
         self._verdicts: dict[str, tuple[Verdict, ...]] = {}  # by gate
@@ -92,6 +93,8 @@ class ShadowKeeper:
             return
         if rollout.id != self._rollout_id:
             self._begin(rollout)
+        if rollout.shadow:
+            self._copied_until = self._now()
         if rollout.ended and not self._ending:
             self._due_at = None  # at once, and where that fails now and then again
         if self._due_at is not None and self._now() < self._due_at:
@@ -102,13 +105,13 @@ class ShadowKeeper:
 
     def _begin(self, rollout: Rollout) -> None:
         self._rollout_id, self._due_at, self._overview = rollout.id, None, None
+        self._copied_until = rollout.phase_since if rollout.ended else self._now()
         self._ending, self._looks, self._verdicts = False, {}, {}
 
     async def _pull(self, rollout: Rollout) -> None:
-        versions = {rollout.version, rollout.from_version}
-        nodes = [n for n in self._observer.nodes.values() if n.running and n.version in versions]
         cursors = await asyncio.to_thread(self._store.cursors, rollout.id)
-        await asyncio.gather(*(self._read(rollout, node, cursors) for node in nodes))
+        if cursors or not rollout.ended:  # else the last pull was done by a controller before us
+            await self._read_all(rollout, cursors)
         await self.save_keys(rollout.id)
         await self._compare(rollout)
         await asyncio.to_thread(self._store.keep_worst, rollout.id)
@@ -119,6 +122,11 @@ class ShadowKeeper:
         else:
             await asyncio.to_thread(self._store.forget_old)
 
+    async def _read_all(self, rollout: Rollout, cursors: Mapping[str, int]) -> None:
+        versions = {rollout.version, rollout.from_version}
+        nodes = [n for n in self._observer.nodes.values() if n.running and n.version in versions]
+        await asyncio.gather(*(self._read(rollout, node, cursors) for node in nodes))
+
     async def _read(self, rollout: Rollout, node: ObservedNode, cursors: Mapping[str, int]) -> None:
         if node.address is None:
             return
@@ -128,7 +136,7 @@ class ShadowKeeper:
                 rows, position = await self._client.history(
                     node.address, position, _ROWS, _TIMEOUT_SECONDS
                 )
-                own = [row for row in rows if _is_half(rollout, row)]
+                own = [row for row in rows if _is_half(rollout, row, self._copied_until)]
                 async with self._writing:
                     await asyncio.to_thread(self._store.take, rollout.id, node.name, position, own)
                 if len(rows) < _ROWS:
@@ -172,13 +180,20 @@ def _copies(rollout: Rollout) -> bool:
 
 
 def _first(rollout: Rollout) -> int:
+    return _cursor(rollout.created_at - _CLOCKS_DIFFER)
+
+
+def _cursor(at: datetime.datetime) -> int:
     """Cursors of histories are milliseconds since 1970, or later."""
-    return int((rollout.created_at - _CLOCKS_DIFFER).timestamp() * 1000)
+    return int(at.timestamp() * 1000)
 
 
-def _is_half(rollout: Rollout, row: Heard) -> bool:
+def _is_half(rollout: Rollout, row: Heard, copied_until: datetime.datetime) -> bool:
+    """Copies may be heard late; of what stable heard nothing is kept that cannot have one."""
     if row.copy:
         return row.version == rollout.version
+    if row.cursor > _cursor(copied_until + _CLOCKS_DIFFER):
+        return False
     most = max(step.shadow for step in rollout.plan.steps)
     return row.version == rollout.from_version and is_copied(row.request_id, rollout.id, most)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
+import sqlalchemy
 
 from controller.adapters.store import SqlStore
 from controller.core.plan import Plan, Step
@@ -67,14 +68,19 @@ class FullDisk:
 
 
 class Watched:
-    """A store that sees in which threads its tallies are gone through."""
+    """A store that sees what is written, and in which threads its tallies are gone through."""
 
     def __init__(self, store: ShadowStore) -> None:
         self._store = store
         self.threads: set[threading.Thread] = set()
+        self.rows = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
+
+    def take(self, rollout_id: str, node: str, position: int, heard: Sequence[Heard]) -> None:
+        self.rows += len(heard)
+        self._store.take(rollout_id, node, position, heard)
 
     def tallies(self, rollout_id: str) -> list[Tally]:
         threads = self.threads
@@ -228,6 +234,42 @@ async def test_a_last_pull_that_fails_is_tried_again_now_and_then_and_not_at_eve
     driver.clock.pass_seconds(6)
     await driver.round()
     assert driver.loop.shadow._store.tries == 2
+
+
+def texts_written(driver: Driver) -> int:
+    with driver.store.shadows._engine.connect() as connection:
+        return connection.scalar(
+            sqlalchemy.text("SELECT count(*) FROM shadow_pairs WHERE stable NOTNULL")
+        )
+
+
+async def test_no_controller_reads_for_a_rollout_whose_last_pull_was_done(driver: Driver) -> None:
+    await listening(driver)
+    both_hear(driver, "今天天气很好请问")
+    await pulled(driver)
+    await driver.command("abort")
+    await driver.until_settled()
+    before = driver.loop.shadow.overview(driver.loop.rollout)
+    await driver.crash_and_restart()
+    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store)
+    await driver.until_settled()
+    await pulled(driver)
+    assert watched.rows == 0
+    assert driver.loop.shadow.overview(driver.loop.rollout) == before
+
+
+async def test_what_stable_hears_after_the_copies_is_not_kept(driver: Driver) -> None:
+    steps = (Step(0, 30, shadow=100), Step(50, 9999), Step(100))
+    await listening(driver, replace(PLAN, steps=steps))
+    both_hear(driver, "今天天气很好请问")
+    await pulled(driver)
+    await driver.until(lambda loop: loop.rollout.reached_percent == 50)
+    await driver.round()
+    kept = texts_written(driver)
+    driver.clock.pass_seconds(120)
+    driver.world.histories["v1-1"] += [heard(driver, 1000 + n, "用户说的话") for n in range(100)]
+    await pulled(driver)
+    assert texts_written(driver) == kept
 
 
 async def test_without_copies_nothing_is_pulled(driver: Driver) -> None:
