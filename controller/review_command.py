@@ -45,6 +45,8 @@ def invite(
     answer = client.post("/api/review/raters", {"rater": rater})
     answer["url"] = f"{client.url}{answer['path']}"
     show(answer, as_json, lambda value: str(value["url"]))
+    if hint := review_views.reach(answer["url"]):
+        typer.echo(hint, err=True)
 
 
 @review_app.command("list")

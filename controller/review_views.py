@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 _SHOWN: Final = 10
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _NAMES: Final = {"canary": "new", "stable": "old", "same": "same", "neither": "both wrong"}
+
+
+def reach(url: str) -> str | None:
+    """What to know about a link that works on this machine alone; None for any other."""
+    host = urlsplit(url).hostname
+    if host not in _LOOPBACK:
+        return None
+    return (
+        f"{host} is this machine alone. For others the controller must listen elsewhere "
+        f"(`rollout up --host`), and the link must have this machine's name or address in place of "
+        f"{host}"
+    )
 
 
 def pairs(value: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from controller import review_views
 from controller.api.review_results import results_summary
 from controller.core.review.votes import Preference, Vote, opinion
@@ -34,3 +36,11 @@ def test_the_list_has_the_pairs_and_no_text() -> None:
     assert f"{WORST.id}  " in text
     assert "worst and random" in text
     assert "好" not in text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_link_that_works_on_one_machine_alone_says_so(host: str) -> None:
+    hint = review_views.reach(f"http://{host}:8090/review/enter?key=a.b")
+    assert hint is not None
+    assert "rollout up --host" in hint
+    assert review_views.reach("http://asr.example:8090/review/enter?key=a.b") is None
