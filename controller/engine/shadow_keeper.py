@@ -25,6 +25,7 @@ from controller.engine.records import Served
 
 log = logging.getLogger(__name__)
 PULL_SECONDS: Final = 5.0
+_COST_TO_INTERVAL: Final = 10  # judging takes at most a tenth of the time
 _TIMEOUT_SECONDS: Final = 5.0
 _ROWS: Final = 200  # that a node gives at once
 _PAGES: Final = 100  # of one node in one pull: the others have their turn
@@ -49,6 +50,7 @@ class ShadowKeeper:
         self._now = now
         self._rollout_id = ""
         self._due_at: datetime.datetime | None = None
+        self._cost = datetime.timedelta(0)  # of judging, the last time
         self._copied_until = now()  # or later
         self._keys: dict[str, str] = {}  # by request, not written down yet
         self._looks: dict[str, int] = {}  # by gate: the last that counted
@@ -101,7 +103,8 @@ class ShadowKeeper:
             return
         if self._jobs.ensure(f"shadow:{rollout.id}", lambda: self._pull(rollout)):
             self._ending = rollout.ended
-            self._due_at = self._now() + datetime.timedelta(seconds=PULL_SECONDS)
+            pause = datetime.timedelta(seconds=PULL_SECONDS)
+            self._due_at = self._now() + max(pause, _COST_TO_INTERVAL * self._cost)
 
     def _begin(self, rollout: Rollout) -> None:
         self._rollout_id, self._due_at, self._overview = rollout.id, None, None
@@ -155,11 +158,13 @@ class ShadowKeeper:
     async def _judge(self, rollout: Rollout) -> None:
         """Numbers are always the newest before the first look that counts, then those of it. Of
         many users it takes seconds: in a thread."""
+        began = self._now()
         tallies = await asyncio.to_thread(self._store.tallies, rollout.id)
         found = await asyncio.to_thread(overview, tallies)
         gates = {gate: look(gate, found["pairs"]) for gate in rollout.plan.shadow_gates}
         looks = {g: n for g, n in gates.items() if n == 0 or n > self._looks.get(g.name, 0)}
         verdicts = await asyncio.to_thread(_judged, looks, tallies)
+        self._cost = self._now() - began
         if rollout.id == self._rollout_id:  # else another one began meanwhile
             self._overview = found
             self._looks |= {gate.name: number for gate, number in looks.items()}

@@ -19,7 +19,7 @@ from controller.core.verdict import Outcome
 from controller.engine.ports import ShadowStore
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
-from tests.engine.fakes import as_json
+from tests.engine.fakes import Clock, as_json
 
 PAIRS = 300
 PLAN = Plan(
@@ -70,9 +70,11 @@ class FullDisk:
 class Watched:
     """A store that sees what is written, and in which threads its tallies are gone through."""
 
-    def __init__(self, store: ShadowStore) -> None:
-        self._store = store
+    def __init__(self, store: ShadowStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self.threads: set[threading.Thread] = set()
+        self.reads = 0
+        self.takes_seconds = 0.0
         self.rows = 0
 
     def __getattr__(self, name: str) -> object:
@@ -84,6 +86,8 @@ class Watched:
 
     def tallies(self, rollout_id: str) -> list[Tally]:
         threads = self.threads
+        self.reads += 1
+        self._clock.pass_seconds(self.takes_seconds)
 
         class Tallies(list[Tally]):
             def __iter__(self) -> Iterator[Tally]:
@@ -204,11 +208,27 @@ async def test_a_node_that_does_not_answer_keeps_no_other_from_being_read(driver
 async def test_many_users_are_judged_in_a_thread(driver: Driver) -> None:
     await listening(driver)
     both_hear(driver, "今天天气很好请问")
-    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store)
+    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store, driver.clock)
     await pulled(driver)
     assert verdict(driver).samples == PAIRS
     assert watched.threads
     assert threading.main_thread() not in watched.threads
+
+
+async def test_where_judging_takes_long_it_is_done_less_often(driver: Driver) -> None:
+    await listening(driver)
+    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store, driver.clock)
+    watched.takes_seconds = 2.0
+    await pulled(driver)
+    watched.takes_seconds = 0.0
+    await pulled(driver)
+    read = watched.reads
+    await pulled(driver)
+    await pulled(driver)
+    assert watched.reads == read
+    driver.clock.pass_seconds(20)
+    await pulled(driver)
+    assert watched.reads == read + 1
 
 
 async def test_it_says_how_far_they_disagree_by_slice(driver: Driver) -> None:
@@ -251,7 +271,7 @@ async def test_no_controller_reads_for_a_rollout_whose_last_pull_was_done(driver
     await driver.until_settled()
     before = driver.loop.shadow.overview(driver.loop.rollout)
     await driver.crash_and_restart()
-    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store)
+    driver.loop.shadow._store = watched = Watched(driver.loop.shadow._store, driver.clock)
     await driver.until_settled()
     await pulled(driver)
     assert watched.rows == 0
