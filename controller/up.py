@@ -170,7 +170,11 @@ def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes], log_p
         if address is not None and folder.is_locked() and _answers(address.url):
             return address.url
         time.sleep(0.2)
-    raise Refused(f"the controller did not become ready; see {log_path}")
+    raise Refused(
+        f"the controller is not ready after {_READY_SECONDS:g} s. Not waited for any longer: it "
+        f"goes on in the background; `rollout status` tells when it is, {log_path} what it does, "
+        f"`rollout down` stops it"
+    )
 
 
 def _answers(url: str) -> bool:

@@ -24,6 +24,7 @@ from controller.core.names import check_name
 _DURATION: Final = re.compile(
     r"(?=\S)(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
 )
+_LONGEST_SECONDS: Final = 3650 * 86400.0  # a date that far ahead can still be reckoned
 _UNIT_SECONDS: Final = (86400, 3600, 60, 1)
 
 T = TypeVar("T")
@@ -173,6 +174,8 @@ class Node:
         seconds = _finite(value)
         if seconds is None:
             raise self._expected("a duration such as 30s, 5m or 1h")
+        if seconds > _LONGEST_SECONDS:
+            raise self._expected("at most 3650d")
         return self._within(seconds, 0, math.inf)
 
     def _within(self, value: N, minimum: float, maximum: float) -> N:

@@ -229,6 +229,10 @@ def test_a_name_that_could_leave_the_folder_is_refused(name: str) -> None:
         ("steps:\n  - hold: 5s\n", "mine.yaml:2: steps.0.percent: this key is required"),
         ("promote: auto\n", "mine.yaml:1: steps: at least one step"),
         (STEPS + "promote: perhaps\n", "mine.yaml:2: promote: expected one of manual, auto"),
+        (
+            "steps: [{percent: 5, hold: 9999999999d}]\n",
+            "mine.yaml:1: steps.0.hold: expected at most 3650d",
+        ),
         (STEPS + "hold: 5m\n", "mine.yaml:2: hold: unknown key; expected one of promote, on_fail"),
         (STEPS + "gates:\n  - kind: luck\n", "mine.yaml:3: gates.0.kind: expected one of error-r"),
         (STEPS + "gates:\n  - kind: error-rate\n", "mine.yaml:1: eval_sets: gate error-rate needs"),
