@@ -40,7 +40,7 @@ async def test_the_node_is_alive_before_it_is_ready(start: Callable, engine: Fak
         assert (await running.client.get("/healthz")).json() == {"status": "alive"}
         answer = await running.client.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json() == {
+        assert {name: value for name, value in answer.json().items() if name != "memory"} == {
             "ready": False,
             "reason": "loading the model",
             "version": "v1",
