@@ -42,10 +42,12 @@ class BenchFleet:
         runtime: Runtime,
         plans: Mapping[str, Mapping[str, Any]],
         versions: Mapping[str, str] = VERSIONS,
+        supervised: bool = False,
     ) -> None:
         """`plans` by name: what `rollout start --plan NAME` can ask for. `versions`: the folder
-        in models/ of each; v1 is stable."""
+        in models/ of each; v1 is stable. `supervised`: a killed controller is started again."""
         self.runtime: Runtime = runtime
+        self._program = ["controller.supervisor"] if supervised else ["controller.cli", "up"]
         self.folder = Path(tempfile.mkdtemp(prefix="asr-rollout-"))
         self.state_dir = self.folder / "state"
         self.service = f"bench-{os.getpid()}"
@@ -97,7 +99,7 @@ class BenchFleet:
 
     def start(self) -> None:
         """Returns when the router takes traffic and every wanted node is healthy."""
-        command = [sys.executable, "-m", "controller.cli", "up"]
+        command = [sys.executable, "-m", *self._program]
         command += ["--fleet", str(self.folder / "fleet.yaml"), "--state-dir", str(self.state_dir)]
         command += ["--runtime", self.runtime, "--port", str(self._api_port)]
         with self.log_path.open("ab") as log:

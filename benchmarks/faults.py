@@ -1,0 +1,174 @@
+"""What users feel of each fault: `.venv/bin/python benchmarks/faults.py [--runtime docker]`.
+
+Each fault has a fleet of its own (two stable nodes, a backup, and a canary where the fault is
+about one) under 20 paced keep-alive clients that never retry. About two minutes a fault; some
+need root, and are skipped by name without it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+if __name__ == "__main__":  # as a script: packages are found from the repository's root
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmarks.faults_injected.catalogue import FAULTS, PLANS, Fault, Scene
+from benchmarks.faults_injected.doorbell import Doorbell
+from benchmarks.faults_injected.hands import hands_of
+from benchmarks.faults_injected.row import Row, Seen, row, shortcomings
+from benchmarks.faults_injected.streams import Streams
+from benchmarks.faults_injected.timeline import Timeline
+from benchmarks.fleet import BenchFleet, FleetFailed, Runtime, end_like_ctrl_c
+from benchmarks.load_process import LoadProcess
+from benchmarks.narrator import Narrator
+from controller.adapters.nginx.access_log import AccessLogReader, Request
+
+_RECOVERY_SECONDS: Final = 120.0
+_WELL_SECONDS: Final = 5.0
+_STREAMS: Final = 4
+_NEED_ROOT: Final = frozenset({"disk-full", "network-cut"})
+_PATH: Final = "/v1/audio/transcriptions"
+
+
+def play(fault: Fault, options: argparse.Namespace) -> Row:
+    """One fault on a fleet of its own; its row. Raises FleetFailed."""
+    fleet = BenchFleet(options.runtime, PLANS, supervised=True)
+    with fault.ground(fleet), fleet:
+        scene = Scene(fleet, hands_of(fleet), options.hold, options.reloads)
+        if fault.prepare is not None:
+            fault.prepare(scene)
+        return row(fault, options.runtime, _watched(fault, scene, options))
+
+
+def _watched(fault: Fault, scene: Scene, options: argparse.Namespace) -> Seen:
+    fleet = scene.fleet
+    load_options = [
+        "--clients",
+        str(options.clients),
+        *(["--saturate"] if options.saturate else []),
+    ]
+    with (
+        Timeline(fleet.url) as timeline,
+        Streams(fleet.router_url, _STREAMS) as streams,
+        LoadProcess(fleet.router_url, fleet.folder / "load.jsonl", *load_options) as load,
+        contextlib.ExitStack() as doors,
+    ):
+        bell = doors.enter_context(Doorbell(fleet.router_url)) if fault.may_fail_in_flight else None
+        time.sleep(options.steady)
+        with fault.act(scene):
+            _wait_until_well(timeline, options.after)
+        cut = streams.cut
+        records = load.stop()
+    log = _whole_log(fleet.state_dir / "router" / "access.log")
+    again = bell.served_again(scene.began) if bell is not None else None
+    return Seen(scene.began, records, timeline.samples, log, cut, again)
+
+
+def _wait_until_well(timeline: Timeline, at_least_seconds: float) -> None:
+    """A fleet that does not recover is told by its row."""
+    time.sleep(at_least_seconds)
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while not timeline.well_for(_WELL_SECONDS) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _whole_log(path: Path) -> list[Request]:
+    reader = AccessLogReader(path)
+    found: list[Request] = []
+    while requests := reader.read():
+        found += (request for request in requests if request.path == _PATH)
+    return found
+
+
+def why_not(fault: Fault, runtime: Runtime) -> str | None:
+    """Why a fault is skipped here, or None."""
+    if fault.name in _NEED_ROOT and os.geteuid() != 0:
+        return "needs root"
+    return fault.not_in.get(runtime)
+
+
+def show(rows: Sequence[Row], tell: Narrator) -> None:
+    columns = ["fault", "requests", "failed", "refused", "retried", "p99 +ms", "slowest s",
+               "held s", "probe s", "switch s", "recovery s", "in flight", "cut"]  # fmt: skip
+    tell.table("faults", columns, [_cells(found) for found in rows])
+
+
+def _cells(found: Row) -> list[str]:
+    def seconds(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
+    return [
+        found.fault, str(found.requests), str(found.failed), str(found.refused),
+        str(found.retried), f"{found.added_p99_ms:+.0f}", seconds(found.slowest_seconds),
+        seconds(found.held_seconds), seconds(found.probe_seconds), seconds(found.switch_seconds),
+        seconds(found.recover_seconds), str(found.in_flight_at_fault), str(found.streams_cut),
+    ]  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every target is met."""
+    options = _parser().parse_args(arguments)
+    end_like_ctrl_c()
+    tell = Narrator()
+    rows, skipped, missed = list[Row](), list[dict[str, str]](), list[str]()
+    try:
+        for fault in (FAULTS[name] for name in options.faults):
+            if (why := why_not(fault, options.runtime)) is not None:
+                skipped.append({"fault": fault.name, "runtime": options.runtime, "why": why})
+                tell.say(f"{fault.name}: skipped: {why}")
+                continue
+            tell.say(f"{fault.name}: {fault.words}")
+            missed += _tried(fault, options, rows, tell)
+    except KeyboardInterrupt:
+        tell.say("stopped; nothing is left running")
+        return 130
+    finally:
+        show(rows, tell)
+    print(json.dumps({"rows": [asdict(found) for found in rows], "skipped": skipped}))
+    return 1 if missed else 0
+
+
+def _tried(fault: Fault, options: argparse.Namespace, rows: list[Row], tell: Narrator) -> list[str]:
+    """Which targets it missed, told at once; the others are tried all the same."""
+    try:
+        rows.append(play(fault, options))
+        missed = shortcomings(fault, rows[-1])
+    except FleetFailed as error:
+        missed = [str(error)]
+    for problem in missed:
+        tell.say(f"MISSED {fault.name}: {problem}")
+    return missed
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in FAULTS:
+            raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(FAULTS)}")
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    add = parser.add_argument
+    add("--runtime", choices=["process", "docker"], default="process")
+    add("--faults", type=_names, default=list(FAULTS), metavar="A,B", help=", ".join(FAULTS))
+    add("--clients", type=int, default=20)
+    add("--saturate", action="store_true", help="closed loops: a request in flight of each client")
+    add("--steady", type=float, default=40.0, help="seconds before the fault")
+    add("--after", type=float, default=20.0, help="seconds after it, at least")
+    add("--hold", type=float, default=15.0, help="seconds that a passing fault lasts")
+    add("--reloads", type=int, default=200, help="of the storm, five a second")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Faults for benchmarks/faults.py and the tests: how to inject them, and what is seen of them."""

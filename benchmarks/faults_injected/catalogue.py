@@ -1,0 +1,236 @@
+"""The faults that benchmarks/faults.py injects, by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from benchmarks.faults_injected.hands import Hands
+from benchmarks.fleet import BenchFleet, Runtime
+
+# No gates and no holds: how a fault is survived is measured, not what leads to a promotion.
+PLANS: Final = {"half": {"steps": [{"percent": 50}, {"percent": 100}], "rollback_window": 0}}
+ALL_NODES: Final = ("v1-1", "v1-2", "backup-v1-1")
+STABLE: Final = ("v1-1", "v1-2")
+ONE: Final = ("v1-1",)
+_DISK_MIB: Final = 32
+
+
+@dataclass(slots=True)
+class Scene:
+    """A fleet under load. `began` is when the fault was injected (seconds since the epoch)."""
+
+    fleet: BenchFleet
+    hands: Hands
+    hold_seconds: float = 15.0  # how long a fault lasts that ends by itself
+    reloads: int = 200
+    began: float = 0.0
+
+    def begin(self) -> None:
+        self.began = time.time()
+
+
+Act = Callable[[Scene], AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def _nothing(_: object) -> Iterator[None]:
+    yield
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`act` injects it and calls `scene.begin` in the last moment before; what it leaves is put
+    right when the block ends. `ground` is prepared before the fleet starts, `prepare` before the
+    load does. `notice_seconds`: how long a request may be held by what was hurt, and
+    `probe_seconds` until the controller must have seen it; None: nothing is to be noticed."""
+
+    name: str
+    words: str
+    act: Act
+    targets: tuple[str, ...] = ()
+    notice_seconds: float | None = None
+    probe_seconds: float | None = None
+    ground: Callable[[BenchFleet], AbstractContextManager[None]] = _nothing
+    prepare: Callable[[Scene], None] | None = None
+    not_in: Mapping[Runtime, str] = field(default_factory=dict)  # why
+    may_fail_in_flight: bool = False  # the requests whose connection the fault itself ends
+    may_refuse: bool = False  # with a 503, where nobody is left to answer
+
+
+def _killing(*names: str) -> Act:
+    @contextlib.contextmanager
+    def act(scene: Scene) -> Iterator[None]:
+        scene.begin()
+        scene.hands.kill(*names)
+        yield
+
+    return act
+
+
+@contextlib.contextmanager
+def _freeze(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.freeze(ONE[0])
+    try:
+        yield
+    finally:
+        scene.hands.thaw(ONE[0])
+
+
+@contextlib.contextmanager
+def _cut(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.cut(ONE[0])
+    yield  # the node's namespace, with its rules, goes with its container
+
+
+@contextlib.contextmanager
+def _hobble(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.hobble(ONE[0], scene.hold_seconds)
+    yield
+
+
+@contextlib.contextmanager
+def _kill_worker(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.kill_worker(ONE[0])
+    yield
+
+
+@contextlib.contextmanager
+def _damage_history(scene: Scene) -> Iterator[None]:
+    """Noise over every page, as a failing disk leaves it, also over the journal."""
+    folder = scene.hands.data_folder(ONE[0])
+    scene.begin()
+    for path in folder.glob("history.sqlite3*"):
+        with path.open("r+b") as file:
+            file.write(os.urandom(max(4096, path.stat().st_size)))
+    yield
+
+
+@contextlib.contextmanager
+def _fill_disk(scene: Scene) -> Iterator[None]:
+    filler = scene.hands.data_folder(ONE[0]) / "filler"
+    scene.begin()
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)) == 4096:  # until there is no room, not for one page
+            pass
+    try:
+        time.sleep(scene.hold_seconds)
+        yield
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _small_disk(fleet: BenchFleet) -> Iterator[None]:
+    """A disk of its own for the data folder of the node that is hurt."""
+    folder = fleet.state_dir / "nodes" / ONE[0]
+    folder.mkdir(parents=True, mode=0o700)
+    size = f"size={_DISK_MIB}m,mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+        _remove_emptied(fleet.folder)
+
+
+def _remove_emptied(folder: Path) -> None:
+    """The fleet could not, while the disk was mounted."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _kill_router(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.kill_router()
+    yield
+
+
+@contextlib.contextmanager
+def _reload_storm(scene: Scene) -> Iterator[None]:
+    """Five a second."""
+    scene.begin()
+    for number in range(scene.reloads):
+        time.sleep(max(0.0, scene.began + number / 5 - time.time()))
+        scene.hands.reload_router()
+    yield
+
+
+@contextlib.contextmanager
+def _kill_controller(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.kill_controller()
+    yield
+
+
+def _half_on_canary(scene: Scene) -> None:
+    scene.fleet.client.post("/api/rollouts", {"version": "v2", "plan": "half", "force": True})
+    scene.fleet.wait_for_share(50)
+
+
+@contextlib.contextmanager
+def _rollback_in_fault(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.kill(ONE[0])
+    scene.fleet.client.post("/api/rollback", {})
+    yield
+    scene.fleet.wait_until(
+        "it is rolled back", lambda: scene.fleet.rollout()["phase"] == "rolled_back", 120
+    )
+
+
+@contextlib.contextmanager
+def _promote_in_fault(scene: Scene) -> Iterator[None]:
+    scene.fleet.wait_until(
+        "the step is over", lambda: scene.fleet.rollout()["phase"] == "waiting", 60
+    )
+    scene.begin()
+    scene.hands.kill("v2-1")
+    scene.fleet.client.post("/api/rollouts/current/promote", {"full": True})
+    yield
+    scene.fleet.wait_until(
+        "it has ended", lambda: scene.fleet.rollout()["phase"] in {"promoted", "rolled_back"}, 180
+    )
+
+
+_NO_NAMESPACE: Final = "nodes on loopback have no network of their own to be cut off from"
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    fault.name: fault
+    for fault in (
+        Fault("kill-stable", "kill -9 of a stable node", _killing(*ONE), ONE, 0.1, 3.5),
+        Fault("freeze-stable", "a stable node stands still", _freeze, ONE, 5.0, 5.0),
+        Fault("network-cut", "a stable node's packets are dropped", _cut, ONE, 15.0, 15.0,
+              not_in={"process": _NO_NAMESPACE}),
+        Fault("slow", "a stable node runs a fifth of the time", _hobble),
+        Fault("kill-worker", "a stable node's worker is killed, as when memory is out",
+              _kill_worker),
+        Fault("history-damaged", "noise over a stable node's history", _damage_history),
+        Fault("disk-full", "a stable node's disk is full", _fill_disk, ground=_small_disk),
+        Fault("nginx-killed", "kill -9 of nginx, master and workers", _kill_router,
+              may_fail_in_flight=True),
+        Fault("reload-storm", "nginx reloads five times a second", _reload_storm),
+        Fault("controller-killed", "kill -9 of the controller", _kill_controller),
+        Fault("kill-canary", "kill -9 of the canary at 50 %", _killing("v2-1"), ("v2-1",), 0.1,
+              3.5, prepare=_half_on_canary),
+        Fault("all-stable", "kill -9 of all stable nodes", _killing(*STABLE), STABLE, 0.1, 3.5),
+        Fault("everything", "kill -9 of all nodes", _killing(*ALL_NODES), ALL_NODES, None, 3.5,
+              may_refuse=True),
+        Fault("rollback-in-fault", "kill -9 of a stable node, and a rollback from 50 %",
+              _rollback_in_fault, ONE, 0.1, 3.5, prepare=_half_on_canary),
+        Fault("promote-in-fault", "kill -9 of the canary's node, and its promotion from 50 %",
+              _promote_in_fault, ("v2-1",), 0.1, 3.5, prepare=_half_on_canary),
+    )
+}  # fmt: skip
