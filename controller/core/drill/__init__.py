@@ -1,0 +1,1 @@
+"""Drills: faults injected on purpose, with what must stay true, and what became of it."""
