@@ -13,12 +13,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from fastapi import FastAPI
 
 from controller.adapters.notifications import AppriseMessenger
-from controller.api import copies, pages, routes
+from controller.api import copies, metrics, pages, routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
 from controller.api.review_page import add_review
 from controller.api.service import Service, build_service
 from controller.api.timers import Round, timers
+from controller.engine.measures import watch_lag
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(routes.router)
     app.include_router(copies.router)
+    app.include_router(metrics.router)
     app.include_router(pages.router)
     add_review(app)
     return app
@@ -61,13 +63,17 @@ async def running(service: Service) -> AsyncIterator[None]:
     await loop.begin()
     scheduler = _timers(service)
     scheduler.start()
-    task = asyncio.create_task(loop.run(), name="loop")
+    tasks = [
+        asyncio.create_task(loop.run(), name="loop"),
+        asyncio.create_task(watch_lag(service.lag), name="lag"),
+    ]
     try:
         yield
     finally:
         scheduler.shutdown(wait=False)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await loop.close()
         await service.tear_down()
 

@@ -32,6 +32,7 @@ from controller.core.plan_eval_sets import check_plan
 from controller.core.version import Version
 from controller.engine.copies_review import CopiesReview
 from controller.engine.loop import Loop
+from controller.engine.measures import Timing
 from controller.engine.notify import Notifier
 from controller.engine.ports import Ports
 from controller.engine.records import Event
@@ -55,6 +56,7 @@ class Service:
     client: NodeHttpClient
     loop: Loop
     stop: Callable[[], None]
+    lag: Timing = field(default_factory=Timing)  # of the event loop
     evaluations: Evaluations = field(init=False)
     notifier: Notifier = field(init=False)
     recordings: ReviewAudio = field(init=False)

@@ -27,6 +27,7 @@ from controller.engine.inbox import Inbox
 from controller.engine.jobs import Jobs
 from controller.engine.ledger import Ledger, is_same
 from controller.engine.live_keeper import LiveKeeper
+from controller.engine.measures import Timing, TrafficTotals
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
 from controller.engine.ports import Ports, RouterState
@@ -55,6 +56,7 @@ class Loop:
         self._began_at: datetime.datetime | None = None
         self._failed = False
         self.tick_seconds = 0.0  # of the last one
+        self.ticks = Timing()
         self.jobs = Jobs(self.wake)
         self._inbox = Inbox(ports.store)
         self._put_together()
@@ -154,6 +156,10 @@ class Loop:
     def router_state(self) -> RouterState:
         return self.router.state()
 
+    @property
+    def totals(self) -> TrafficTotals:
+        return self._watch.totals
+
     def verdicts(self, rollout: Rollout) -> tuple[Verdict, ...]:
         """Of the newest rollout, live ones as they are now."""
         live = () if rollout.ended else self._facts.live_verdicts(rollout)
@@ -241,6 +247,7 @@ class Loop:
         finally:  # who asked is told when it has taken effect, or cannot
             self._inbox.answer(outcomes)
         self.tick_seconds = time.perf_counter() - began
+        self.ticks.record(self.tick_seconds)
         self._ticked.set()
         self._ticked.clear()
 

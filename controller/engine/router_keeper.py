@@ -18,6 +18,9 @@ class RouterKeeper:
     def __init__(self, router: Router, jobs: Jobs) -> None:
         self._router = router
         self._jobs = jobs
+        self.loads = 0  # since this controller began, as the next two
+        self.loads_failed = 0
+        self.revivals = 0  # of an nginx that had died
 
     def state(self) -> RouterState:
         return self._router.state()
@@ -37,6 +40,7 @@ class RouterKeeper:
 
     def revive(self, wanted: Desired) -> None:
         log.warning("router.gone")
+        self.revivals += not self._jobs.runs(_LOADING)
         self._load(wanted.membership, wanted.routing)
 
     def node_at(self, address: str) -> str | None:
@@ -61,6 +65,11 @@ class RouterKeeper:
 
     def _load(self, membership: Membership, routing: Routing) -> None:
         async def load() -> None:
-            await self._router.load(membership, routing)
+            self.loads += 1
+            try:
+                await self._router.load(membership, routing)
+            except Exception:
+                self.loads_failed += 1
+                raise
 
         self._jobs.ensure(_LOADING, load)

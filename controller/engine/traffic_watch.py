@@ -13,6 +13,7 @@ from controller.core.rollout import Rollout
 from controller.core.routing import Routing
 from controller.engine.ledger import Ledger
 from controller.engine.live_keeper import LiveKeeper
+from controller.engine.measures import TrafficTotals
 from controller.engine.observer import Observer
 from controller.engine.ports import Ports
 from controller.engine.shadow_keeper import ShadowKeeper
@@ -43,6 +44,7 @@ class TrafficWatch:
         self._shadow = shadow
         self._strain = strain
         self._observer = observer
+        self.totals = TrafficTotals(traffic.node_at)
         self._reading = asyncio.Lock()  # the access log
         self._save_at = 0.0  # on the monotonic clock
 
@@ -70,6 +72,7 @@ class TrafficWatch:
             routing = self._ports.router.state().routing
             share = _share(routing, self._ledger.rollout)
             served = await asyncio.to_thread(self._ports.access_log.read)
+            self.totals.take(served)
             newest = self._ledger.rollout
             rollout = _under_way(newest)
             canary = rollout.version if rollout is not None else None
