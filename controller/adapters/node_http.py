@@ -1,14 +1,17 @@
-"""Talks to nodes over HTTP: probes and evaluations."""
+"""Talks to nodes over HTTP: recordings and histories by httpx, probes by `node_probe`."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from controller.adapters.http_answer import Answer
+from controller.adapters.node_probe import NodeProbe
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.health import NodeMemory
 from controller.core.shadow.pair import Heard
@@ -26,20 +29,23 @@ class NodeHttpClient:
     def __init__(self, api_key: Callable[[], str | None] = lambda: None) -> None:
         """`api_key` is asked before each request: keys are exchanged."""
         self._api_key = api_key
+        self._probe = NodeProbe(api_key)
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def alive(self, address: str, timeout_seconds: float) -> None:
-        response = await self._request(address, "GET", "/healthz", timeout_seconds)
-        _require_success(address, response)
+        answer = await self._probe.get(address, "/healthz", timeout_seconds)
+        _require(address, answer, {200})
 
     async def readiness(self, address: str, timeout_seconds: float) -> Readiness:
-        response = await self._request(address, "GET", "/readyz", timeout_seconds)
-        if response.status_code not in {200, 503}:
-            _require_success(address, response)
-        body = _json(address, response)
+        answer = await self._probe.get(address, "/readyz", timeout_seconds)
+        _require(address, answer, {200, 503})
+        try:
+            body = json.loads(answer.body)
+        except ValueError as error:
+            raise NodeUnavailable(f"node at {address} did not answer with JSON") from error
         try:
             return Readiness(
-                ready=response.status_code == 200 and bool(body["ready"]),
+                ready=answer.status == 200 and bool(body["ready"]),
                 reason=str(body["reason"]),
                 version=str(body["version"]),
                 digest=body["digest"],
@@ -82,6 +88,7 @@ class NodeHttpClient:
         return set(self._clients)
 
     async def close(self) -> None:
+        self._probe.close()
         await self.forget(self.known())
 
     async def _request(
@@ -128,6 +135,12 @@ def _heard(row: Any) -> Heard:
 def _memory(device: Any) -> NodeMemory:
     held, free = int(device["held_bytes"]), int(device["free_bytes"])
     return NodeMemory(str(device["device"]), held, free)
+
+
+def _require(address: str, answer: Answer, statuses: set[int]) -> None:
+    if answer.status not in statuses:
+        said = answer.body[:200].decode(errors="replace")
+        raise NodeUnavailable(f"node at {address} answered {answer.status}: {said}")
 
 
 def _require_success(address: str, response: httpx.Response) -> None:
