@@ -6,7 +6,7 @@ ready, and no pool shrinks before the other has the capacity."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -23,6 +23,7 @@ from controller.core.routing import (
     Routing,
     Trial,
 )
+from controller.core.sharing import shared, without_held
 
 
 class Pool(StrEnum):
@@ -108,14 +109,20 @@ def desired(
     serving: Routing | None,
     loaded: Membership | None,
     evaluated: Iterable[str] = (),
+    *,
+    shares: bool = False,
+    held: Collection[str] = (),
 ) -> Desired:
     """The whole of what should be. `serving` and `loaded` are what the router has now (None
     before its first load); they matter where the new nodes are not ready yet. `evaluated`
-    versions need a node without traffic."""
+    versions need a node without traffic. `shares`: the backup's nodes of stable's version are
+    among stable's (core.failover); `held`: nodes that get none where others are ready."""
     active = rollout if rollout is not None and not rollout.ended else None
-    main = _main_version(config, fleet, views, serving)
+    main = main_version(config, fleet, views, serving)
     nodes = _wanted(config, fleet, active, main, views, evaluated)
-    membership = _membership(nodes, views)
+    membership = without_held(_membership(nodes, views), held)
+    if shares:
+        membership = shared(membership, main, lambda name: views[name].version == main)
     if not membership.groups and loaded is not None and loaded.groups:
         # Fail static: nobody known to be healthy means that we may be the ones who are wrong.
         membership = loaded
@@ -128,7 +135,7 @@ def desired(
     return Desired(nodes, membership, replace(routing, known_healthy=healthy), alarm)
 
 
-def _main_version(
+def main_version(
     config: FleetConfig, fleet: Fleet, views: Mapping[str, NodeView], serving: Routing | None
 ) -> str:
     """The version whose group is to be stable: the fleet's, once it has the capacity."""
