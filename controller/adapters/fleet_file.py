@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.adapters.api_keys import NO_KEYS, ApiKeys
+from controller.adapters.failover_options import read_batches, read_failover
 from controller.adapters.model_files import check_models
 from controller.adapters.notification_targets import read_targets
 from controller.adapters.yaml_file import Node, Section, read_yaml
@@ -95,13 +96,14 @@ def read_fleet(path: Path) -> FleetFile:
 def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -> FleetConfig:
     pools = root.get("pools", Node.mapping)
     stable = pools.get("stable", Node.mapping)
+    backup_nodes = _count(pools.get("backup", Node.mapping, None), 1, minimum=0)
     probes = root.get("probes", Node.mapping, None)
     return FleetConfig(
         service=root.get("service", lambda node: _name(node, "service"), "asr"),
         versions=versions,
         initial_version=stable.get("version", lambda node: _known(node, versions)),
         stable_nodes=_count(stable, 2, minimum=1),
-        backup_nodes=_count(pools.get("backup", Node.mapping, None), 1, minimum=0),
+        backup_nodes=backup_nodes,
         canary_nodes=_count(pools.get("canary", Node.mapping, None), 1, minimum=1),
         devices=root.get("devices", Node.strings, ()),
         share_devices=root.get("gpu", lambda node: node.choice(_GPU), "exclusive") == "shared",
@@ -111,6 +113,8 @@ def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -
         sticky=Sticky(root.get("sticky", lambda n: n.choice([s.value for s in Sticky]), "key")),
         stream_drain_seconds=drain_seconds,
         cookie_prefix=root.get("cookie_prefix", _cookie_prefix, "ABTEST_"),
+        failover=read_failover(root),
+        batches_to_backup=read_batches(root, backup_nodes),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.core.errors import NotFound, Refused
+from controller.core.failover import FailoverRules
 from controller.core.golden import GoldenCheck
 from controller.core.health import ProbeLimits
 from controller.core.routing import Rule, Sticky
@@ -35,6 +36,8 @@ class FleetConfig:
     sticky: Sticky = Sticky.KEY
     stream_drain_seconds: float = 3600.0
     cookie_prefix: str = "ABTEST_"
+    failover: FailoverRules = field(default_factory=FailoverRules)
+    batches_to_backup: bool = False  # POST /v1/batches, while the backup is ready
 
     def canary_nodes_for(self, percent: float) -> int:
         """How many canary nodes a share needs: as many of the stable's as it takes over."""
