@@ -29,10 +29,14 @@ from controller.core.errors import RouterUnavailable
 ROLE: Final = "router"
 CONFIG_ROOT: Final = Path("/run/router")
 _BINARY: Final = "/usr/sbin/nginx"
-_KEEPALIVE: Final[Mapping[str, str]] = {  # a silent cut is noticed after 13 s, by default 2 hours
+_SILENT_CUT: Final[Mapping[str, str]] = {  # is noticed after 13 s
+    # where an answer is awaited (by default 2 hours)
     "net.ipv4.tcp_keepalive_time": "5",
     "net.ipv4.tcp_keepalive_intvl": "3",
     "net.ipv4.tcp_keepalive_probes": "3",
+    # and where the request itself never arrives, over a kept connection (by default 15 minutes);
+    # the price: a client that takes nothing of its answer for as long is given up, too
+    "net.ipv4.tcp_retries2": "5",
 }
 _POLL_SECONDS: Final = 0.05
 _TERM_SECONDS: Final = 2.0
@@ -118,7 +122,7 @@ class DockerLauncher:
             "labels": self._settings.labels(ROLE) | {label("published"): f"{host}:{port}"},
             "network": self._settings.network,
             "ports": {f"{port}/tcp": (host, port)},
-            "sysctls": dict(_KEEPALIVE),
+            "sysctls": dict(_SILENT_CUT),
             "restart_policy": {"Name": "always"},  # unless-stopped takes our HUP for a stop
             "detach": True,
         }

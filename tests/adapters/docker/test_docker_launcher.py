@@ -168,6 +168,7 @@ def test_it_is_hardened_and_notices_silent_cuts(
         "net.ipv4.tcp_keepalive_time": "5",
         "net.ipv4.tcp_keepalive_intvl": "3",
         "net.ipv4.tcp_keepalive_probes": "3",
+        "net.ipv4.tcp_retries2": "5",
     }
     (published,) = host["PortBindings"].values()
     assert published[0]["HostIp"] == "127.0.0.1"
