@@ -10,21 +10,32 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psutil
 from docker.client import DockerClient
 
-from benchmarks.fleet import BenchFleet, FleetFailed
+from benchmarks.fleet import FleetFailed
 from controller.adapters.docker.settings import label
 
 _WORKER: Final = "asr_node.worker.main"
 
 
-class Hands(ABC):
-    """Of one fleet. Raises FleetFailed where what is to be hurt does not run."""
+class AnyFleet(Protocol):
+    """What has to be known of a fleet to hurt it."""
 
-    def __init__(self, fleet: BenchFleet) -> None:
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def state_dir(self) -> Path: ...
+    @property
+    def service(self) -> str: ...
+
+
+class Hands(ABC):
+    """On one fleet. Raises FleetFailed where what is to be hurt does not run."""
+
+    def __init__(self, fleet: AnyFleet) -> None:
         self.fleet = fleet
 
     @abstractmethod
@@ -155,7 +166,7 @@ class DockerHands(Hands):
         return found[0]
 
 
-def hands_of(fleet: BenchFleet) -> Hands:
+def hands_of(fleet: AnyFleet) -> Hands:
     return DockerHands(fleet) if fleet.runtime == "docker" else ProcessHands(fleet)
 
 
