@@ -5,7 +5,8 @@ ControllerError
 │   ├── InvalidName          a name that is not `[a-z0-9][a-z0-9._-]*`            (HTTP 422)
 │   ├── InvalidConfig        fleet.yaml, a plan or a manifest; carries the path   (HTTP 422)
 │   ├── NotFound             an unknown version, plan, eval set or rollout        (HTTP 404)
-│   └── IllegalTransition    a rollout cannot do that in its phase
+│   ├── IllegalTransition    a rollout cannot do that in its phase
+│   └── SpoolFull            no room to keep a request until a node can serve it
 ├── RuntimeUnavailable   Docker or a process could not be reached or started      (HTTP 503)
 ├── RouterUnavailable    nginx does not answer                                    (HTTP 503)
 │   └── ReloadRejected       nginx refused the new configuration; the old serves
@@ -37,6 +38,10 @@ class NotFound(Refused):
 
 class IllegalTransition(Refused):
     """The rollout's phase does not allow the command."""
+
+
+class SpoolFull(Refused):
+    """There is no room to keep a request until a node can serve it."""
 
 
 class RuntimeUnavailable(ControllerError):
