@@ -46,6 +46,7 @@ class Streams:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._count):
                 group.create_task(self._speak())
+            await self._stopped.wait()  # also where all are cut
 
     async def _speak(self) -> None:
         try:
