@@ -25,7 +25,7 @@ from controller.core.rollout import Phase
 from controller.core.routing import BACKUP_GROUP
 from controller.core.verdict import Outcome
 from controller.engine.loop import Loop
-from controller.engine.measures import Timing
+from controller.engine.measures import OUTCOMES, Timing
 
 PREFIX: Final = "asr_controller"
 WANTED: Final = "wanted"  # the health of a node that has not been started yet
@@ -96,6 +96,7 @@ def _router(loop: Loop) -> Iterator[Metric]:
 
 
 def _traffic(loop: Loop) -> Iterator[Metric]:
+    none_yet = {(pool, outcome): 0 for pool in ("stable", "canary") for outcome in OUTCOMES}
     asked = percent(loop.router_state().routing)
     summary = loop.traffic.summary()
     told = {pool: summary[f"{pool}_percent_actual"] for pool in ("canary", "baseline")}
@@ -113,7 +114,7 @@ def _traffic(loop: Loop) -> Iterator[Metric]:
         "requests",
         "Requests by the pool that they were sent to first, and what the client got",
         ("pool", "outcome"),
-        loop.totals.requests.items(),
+        (none_yet | loop.totals.requests).items(),
     )
     yield _labelled_counter(
         "upstream_attempts",

@@ -13,6 +13,7 @@ from typing import Final
 from controller.engine.records import Served
 
 WINDOW_SECONDS: Final = 60.0
+OUTCOMES: Final = ("answered", "refused", "failed", "left")
 _LAG_INTERVAL_SECONDS: Final = 0.25
 _MOST_ADDRESSES: Final = 10_000
 UNKNOWN_NODE: Final = "unknown"  # its address belongs to no node that the router ever had

@@ -3,66 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
-import httpx
 import pytest
-from fastapi import FastAPI
-from prometheus_client.parser import text_string_to_metric_families
 
-from controller.adapters.store import SqlStore
-from controller.api import metrics
-from controller.api.access import access_check
-from controller.api.metric_families import PREFIX
-from controller.engine.measures import Timing
 from controller.engine.records import Served
-from tests.engine.conftest import Driver
-from tests.engine.fakes import Clock, FakeWorld
-
-TOKEN = "a secret token"
-
-
-@dataclass
-class Scraped:
-    driver: Driver
-    folder: Path
-
-    def client(self, host: str = "127.0.0.1") -> httpx.AsyncClient:
-        """Of a controller that listens on `host`."""
-        server = FastAPI()
-        server.state.service = SimpleNamespace(
-            loop=self.driver.loop,
-            parts=SimpleNamespace(runtime=SimpleNamespace(name="fake")),
-            lag=Timing(),
-            folder=SimpleNamespace(path=self.folder, token=lambda: TOKEN),
-        )
-        server.middleware("http")(access_check(TOKEN, host))
-        server.include_router(metrics.router)
-        transport = httpx.ASGITransport(app=server)
-        return httpx.AsyncClient(transport=transport, base_url=f"http://{host}:8090")
-
-    async def samples(self) -> dict[tuple[str, ...], float]:
-        """By name (without the prefix) and then the labels' values, in the order of their names."""
-        answer = await self.client().get("/metrics")
-        assert answer.headers["content-type"].startswith("text/plain; version=")
-        return {
-            (sample.name.removeprefix(f"{PREFIX}_"), *dict(sorted(sample.labels.items())).values()):
-                sample.value
-            for family in text_string_to_metric_families(answer.text)
-            for sample in family.samples
-        }  # fmt: skip
+from tests.api.scraping import TOKEN, Scraped, a_scraped_controller
 
 
 @pytest.fixture
 async def scraped(tmp_path: Path) -> AsyncIterator[Scraped]:
-    store = SqlStore.in_folder(tmp_path)
-    driver = await Driver(FakeWorld(), store, Clock()).begin()
-    await driver.until_settled()
-    yield Scraped(driver, tmp_path)
-    await driver.loop.close()
-    store.close()
+    async with a_scraped_controller(tmp_path) as made:
+        yield made
 
 
 async def test_nodes_are_counted_by_pool_and_health(scraped: Scraped) -> None:
@@ -98,6 +50,7 @@ async def test_traffic_is_counted_by_outcome_and_attempt(scraped: Scraped) -> No
     await scraped.driver.loop.observe_traffic()
     found = await scraped.samples()
     assert found["requests_total", "answered", "stable"] == 3
+    assert found["requests_total", "failed", "stable"] == 0  # there, so that its rise can be seen
     assert found["upstream_attempts_total", "v1-1", "200"] == 3
     assert not any("secret" in label for labels in found for label in labels)
 
