@@ -20,6 +20,7 @@ from controller.engine.audit import command_event
 from controller.engine.commands import State, carry_out, check_start, settle
 from controller.engine.evaluated import EvaluatedVersions
 from controller.engine.fact_finder import FactFinder
+from controller.engine.failover_keeper import FailoverKeeper
 from controller.engine.gate_keeper import GateKeeper
 from controller.engine.gates import Evaluator
 from controller.engine.golden import GoldenKeeper
@@ -107,6 +108,7 @@ class Loop:
             self._people,
         )
         self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
+        self.failover = FailoverKeeper(config, self.observer, self._ledger, ports.now)
         self._watch = TrafficWatch(
             ports,
             self._ledger,
@@ -115,6 +117,7 @@ class Loop:
             self.shadow,
             self.strain,
             self.observer,
+            self.failover.capacity,
         )
         self.alarm = Alarm(self._ledger)
 
@@ -189,6 +192,8 @@ class Loop:
             router.routing,
             router.loaded,
             self.evaluated.names(),
+            shares=self.failover.shares,
+            held=self.failover.held,
         )
 
     # -- running --------------------------------------------------------------------------
@@ -203,6 +208,7 @@ class Loop:
         await self.observer.look()
         await self.router.start(self.desired())
         self.observer.adopt(self.router.state().loaded)
+        self.failover.resume(self.router.state())
         self._began_at = self._ports.now()
         self.wake()
 
@@ -239,6 +245,7 @@ class Loop:
             await self._inbox.read_again()
             self._failed = False
         await self.observer.trust(self._ports.now())
+        await self.failover.look(self.router.state())
         outcomes: dict[int, Outcome] = {}
         try:
             await self._carry_out_intents(outcomes)
@@ -311,4 +318,4 @@ class Loop:
         self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None
-        await self.alarm.tell(wanted.alarm, running)
+        await self.alarm.tell(wanted.alarm or self.failover.alarm, running)

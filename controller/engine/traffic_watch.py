@@ -11,6 +11,7 @@ from typing import Final
 
 from controller.core.rollout import Rollout
 from controller.core.routing import Routing
+from controller.engine.capacity_keeper import CapacityKeeper
 from controller.engine.ledger import Ledger
 from controller.engine.live_keeper import LiveKeeper
 from controller.engine.measures import TrafficTotals
@@ -36,6 +37,7 @@ class TrafficWatch:
         shadow: ShadowKeeper,
         strain: StrainKeeper,
         observer: Observer,
+        capacity: CapacityKeeper,
     ) -> None:
         self._ports = ports
         self._ledger = ledger
@@ -44,6 +46,7 @@ class TrafficWatch:
         self._shadow = shadow
         self._strain = strain
         self._observer = observer
+        self._capacity = capacity
         self.totals = TrafficTotals(traffic.node_at)
         self._reading = asyncio.Lock()  # the access log
         self._save_at = 0.0  # on the monotonic clock
@@ -73,6 +76,7 @@ class TrafficWatch:
             share = _share(routing, self._ledger.rollout)
             served = await asyncio.to_thread(self._ports.access_log.read)
             self.totals.take(served)
+            self._capacity.observe(served, self._traffic.node_at)
             newest = self._ledger.rollout
             rollout = _under_way(newest)
             canary = rollout.version if rollout is not None else None
