@@ -206,6 +206,13 @@ def _promote_in_fault(scene: Scene) -> Iterator[None]:
 
 
 _NO_NAMESPACE: Final = "nodes on loopback have no network of their own to be cut off from"
+_NO_LIAR: Final = "nothing outside a node makes it hear wrong; tests of golden clips do, with fakes"
+_NO_GPU: Final = "needs a GPU that can be taken away"
+
+
+def _never(words: str) -> Mapping[Runtime, str]:
+    return {"process": words, "docker": words}
+
 
 FAULTS: Final[Mapping[str, Fault]] = {
     fault.name: fault
@@ -217,6 +224,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("slow", "a stable node runs a fifth of the time", _hobble),
         Fault("kill-worker", "a stable node's worker is killed, as when memory is out",
               _kill_worker),
+        Fault("wrong-answers", "a stable node hears wrong", _nothing, not_in=_never(_NO_LIAR)),
+        Fault("gpu-gone", "a stable node's GPU is gone", _nothing, not_in=_never(_NO_GPU)),
         Fault("history-damaged", "noise over a stable node's history", _damage_history),
         Fault("disk-full", "a stable node's disk is full", _fill_disk, ground=_small_disk),
         Fault("nginx-killed", "kill -9 of nginx, master and workers", _kill_router,

@@ -138,7 +138,8 @@ def test_the_router_serves_again_after_the_last_connection_that_it_refused() -> 
 
 
 def test_every_fault_that_is_not_in_a_runtime_says_why() -> None:
-    assert {name for name, fault in FAULTS.items() if fault.not_in} == {"network-cut"}
+    skipped = {name for name, fault in FAULTS.items() if "process" in fault.not_in}
+    assert skipped == {"network-cut", "wrong-answers", "gpu-gone"}
     assert all(reason for fault in FAULTS.values() for reason in fault.not_in.values())
 
 
