@@ -22,6 +22,12 @@ ALLOWED = {
         "controller.engine.records",
         "controller.resources",
     },
+    "controller.drills": {  # a process of its own, which the controller starts
+        "controller.adapters",
+        "controller.core",
+        "controller.engine.ports",
+        "controller.engine.records",
+    },
     "controller.report": {"controller.core", "controller.engine.records", "controller.views"},
     "controller.api": {"controller"},
     "controller.client": {"controller.adapters.state_folder"},

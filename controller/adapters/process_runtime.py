@@ -84,6 +84,18 @@ class ProcessRuntime:
     async def last_log(self, name: str, lines: int = 20) -> str:
         return await asyncio.to_thread(_tail, self._nodes / name / _LOG, lines)
 
+    def instance_of(self, name: str) -> str | None:
+        """Which start of the node its record names; None where there is none."""
+        record = self._read(name)
+        return _instance(record) if record is not None else None
+
+    def process_of(self, name: str, instance: str) -> psutil.Process | None:
+        """The living process of this start of a node; None where it ended or another began."""
+        record = self._read(name)
+        if record is None or record.pid is None or _instance(record) != instance:
+            return None
+        return self._find(name, record)
+
     async def close(self) -> None:
         for child in self._children.values():
             child.returncode = child.poll() or 0  # they live on: no warning that they do
@@ -108,12 +120,13 @@ class ProcessRuntime:
         return ObservedNode(
             name=name,
             version=record.version,
-            instance=f"{record.pid}-{record.created}",
+            instance=_instance(record),
             running=process is not None,
             address=f"{HOST}:{record.port}",
             started_at=datetime.datetime.fromisoformat(record.started_at),
             exit_status=child.poll() if child and not process else None,
             device=record.device,
+            paused=process is not None and _is_stopped(process),
         )
 
     def _start(self, spec: NodeSpec) -> None:
@@ -217,6 +230,10 @@ class ProcessRuntime:
         write_atomically(self._nodes / name / _RECORD, json.dumps(asdict(record)))
 
 
+def _instance(record: _Record) -> str:
+    return f"{record.pid}-{record.created}"
+
+
 def node_command(spec: NodeSpec, port: int, folder: Path) -> list[str]:
     """The command line of a node; its `--data-dir` makes it unmistakable."""
     # -P: what lies in the working folder under the same name is never run instead.
@@ -229,6 +246,14 @@ def node_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What a node may know of our environment: paths and caches, no secrets of others."""
     kept = {key: environment[key] for key in _KEPT_ENVIRONMENT if key in environment}
     return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    """By a signal such as SIGSTOP."""
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
 
 
 def _free_port() -> int:

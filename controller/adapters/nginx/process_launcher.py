@@ -70,8 +70,7 @@ class ProcessLauncher:
         self._signal(signal.SIGUSR1)
 
     def stop(self, grace_seconds: float) -> None:
-        master = self._master()
-        everyone = [p for p in [master, *self._session()] if p is not None]
+        master, everyone = self._master(), self.processes()
         for sign, seconds in ((signal.SIGQUIT, grace_seconds), (signal.SIGTERM, 5), (9, 5)):
             # The master passes QUIT and TERM on; a worker that lost its master takes them itself.
             told = [master] if master is not None and sign != signal.SIGKILL else everyone
@@ -83,6 +82,11 @@ class ProcessLauncher:
         if self._child is not None:
             self._child.wait()
             self._child = None
+
+    def processes(self) -> list[psutil.Process]:
+        """The living master and workers, also of a master that was killed."""
+        master, session = self._master(), self._session()
+        return session if master is None or master in session else [master, *session]
 
     def _command(self, configuration: Path) -> list[str]:
         return [self._binary, "-p", str(self.config_root), "-c", str(configuration)]

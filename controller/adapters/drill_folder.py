@@ -1,0 +1,157 @@
+"""<state>/drills: a folder for each drill with its journal, log and report.
+
+A drill that ended has a report and no journal. The lock is the kernel's (flock): whoever finds a
+journal and can lock the folder knows that the drill's process is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from controller.adapters.files import write_atomically
+from controller.core.drill.journal import Journal
+from controller.core.drill.report import Report
+from controller.core.errors import NotFound, Refused
+
+log = logging.getLogger(__name__)
+_JOURNAL: Final = "journal.json"
+_REPORT: Final = "report.json"
+_TEXT: Final = "report.md"
+_TOLD: Final = "told"
+_ID: Final = re.compile(r"[0-9]{8}t[0-9]{6}z-[a-z-]{1,40}")
+
+
+class DrillFolder:
+    """Ids sort by time: `20260101t033000z-kill-stable`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir.absolute() / "drills"
+
+    def of(self, drill_id: str) -> Path:
+        """The drill's own folder. Raises NotFound for what is no id."""
+        if not _ID.fullmatch(drill_id):
+            raise NotFound(f"there is no drill {drill_id!r}")
+        return self.path / drill_id
+
+    def create(self, drill_id: str) -> Path:
+        folder = self.of(drill_id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sync(self.path)
+        return folder
+
+    @contextmanager
+    def locked(self, wait_seconds: float = 0.0) -> Iterator[None]:
+        """Raises Refused where a drill is under way. The lock never outlives its holder."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(descriptor, time.monotonic() + wait_seconds)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write_journal(self, journal: Journal) -> None:
+        """It is on the disk when this returns."""
+        self._write(journal.id, _JOURNAL, json.dumps(journal.to_dict()))
+
+    def journals(self) -> list[Journal]:
+        """Of drills that did not end, or are under way; oldest first."""
+        found = (_journal(path) for path in sorted(self.path.glob(f"*/{_JOURNAL}")))
+        return [journal for journal in found if journal is not None]
+
+    def finish(self, report: Report, text: str) -> None:
+        """Write the report, unless there is one, then forget the journal."""
+        folder = self.of(report.id)
+        if not (folder / _REPORT).exists():
+            self._write(report.id, _TEXT, text)
+            content = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
+            self._write(report.id, _REPORT, content)
+        (folder / _JOURNAL).unlink(missing_ok=True)
+        _sync(folder)
+
+    def reports(self, limit: int | None = None) -> list[Report]:
+        """Newest first."""
+        paths = sorted(self.path.glob(f"*/{_REPORT}"), reverse=True)
+        found = (self._report(path.parent.name) for path in paths[:limit])
+        return [report for report in found if report is not None]
+
+    def report(self, drill_id: str) -> Report:
+        """Raises NotFound while there is none."""
+        text = _read(self.of(drill_id) / _REPORT)
+        if text is None:
+            raise NotFound(f"there is no report of a drill {drill_id!r}")
+        return Report.from_dict(json.loads(text))
+
+    def text(self, drill_id: str) -> str:
+        """The report as Markdown. Raises NotFound while there is none."""
+        text = _read(self.of(drill_id) / _TEXT)
+        if text is None:
+            raise NotFound(f"there is no report of a drill {drill_id!r}")
+        return text
+
+    def untold(self) -> list[Report]:
+        """Those whose end the audit does not know yet; oldest first."""
+        paths = sorted(self.path.glob(f"*/{_REPORT}"))
+        untold = (p.parent.name for p in paths if not (p.parent / _TOLD).exists())
+        found = (self._report(drill_id) for drill_id in untold)
+        return [report for report in found if report is not None]
+
+    def mark_told(self, drill_id: str) -> None:
+        self._write(drill_id, _TOLD, "")
+
+    def _report(self, drill_id: str) -> Report | None:
+        """None for one that this version cannot read."""
+        try:
+            return self.report(drill_id)
+        except (ValueError, TypeError, KeyError, NotFound) as error:
+            log.error("drill.report_unreadable id=%s error=%s", drill_id, error)
+            return None
+
+    def _write(self, drill_id: str, name: str, text: str) -> None:
+        folder = self.of(drill_id)
+        write_atomically(folder / name, text)
+        _sync(folder)
+
+
+def _lock(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise Refused("a drill is under way, and only one may be") from error
+        time.sleep(0.05)
+
+
+def _journal(path: Path) -> Journal | None:
+    """None for one that was finished meanwhile, or that this version cannot read."""
+    text = _read(path)
+    try:
+        return Journal.from_dict(json.loads(text)) if text is not None else None
+    except (ValueError, TypeError, KeyError) as error:
+        log.error("drill.journal_unreadable path=%s error=%s", path, error)
+        return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _sync(folder: Path) -> None:
+    """New names in it are on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""A drill's own process: it sends real audio, breaks something, watches, and restores."""
