@@ -18,6 +18,7 @@ from controller.core.rollout import ENDED
 from controller.core.shadow.gate import DisagreementGate
 from controller.core.shadow.strain import StrainGate
 from controller.evaluation_table import table
+from controller.failover_view import failover
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
 _WATCH_SECONDS: Final = 0.5
@@ -31,6 +32,7 @@ def status(value: dict[str, Any]) -> str:
         lines.append(f"! {value['alarm']}")
     if router["failed_over"]:
         lines.append("! failed over: the backup serves all traffic of stable")
+    lines += failover(value.get("failover"))
     shares = ", ".join(f"{pool} {percent:g} %" for pool, percent in share.items())
     lines.append(f"traffic: {shares}{_actual(router['traffic'])}")
     if value["rollout"] is not None and _asks(value["rollout"]):

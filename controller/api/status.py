@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -32,6 +33,7 @@ def status(loop: Loop, router: RouterState, runtime: str) -> dict[str, Any]:
             "retired": loop.fleet.retired,
             "bad": sorted(loop.fleet.bad),
         },
+        "failover": _failover(loop),
         "alarm": loop.alarm.text,
         "tick_seconds": round(loop.tick_seconds, 4),
     }
@@ -48,6 +50,29 @@ def _router(router: RouterState, traffic: Traffic) -> dict[str, Any]:
         "failed_over": router.routing is not None and router.routing.stable == BACKUP_GROUP,
         "traffic": traffic.summary(),
     }
+
+
+def _failover(loop: Loop) -> dict[str, Any]:
+    """What the backup does for stable (none, shares, serves) and why, and whether it could take
+    over now (`problem`). Load and room are in seconds of audio per second; null: not known."""
+    keeper, state, capacity = loop.failover, loop.failover.state, loop.failover.capacity
+    since = state.since
+    return {
+        "help": state.help.value,
+        "reason": state.reason,
+        "since": datetime.datetime.fromtimestamp(since, datetime.UTC).isoformat()
+        if since is not None
+        else None,
+        "load": _rounded(capacity.load),
+        "room": _rounded(capacity.room),
+        "backup_room": _rounded(capacity.backup_room),
+        "problem": capacity.problem,
+        "held_out": sorted(keeper.held),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _is_settled(wanted: Desired, router: RouterState) -> bool:
@@ -78,12 +103,15 @@ def _pool(loop: Loop, wanted: Desired, pool: Pool) -> dict[str, Any]:
 def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
     node, health = loop.observer.nodes.get(name), loop.observer.health.get(name)
     wrong = loop.observer.hears_wrong(node) if node is not None else None
+    held = loop.failover.held_reason(name)
     return {
         "name": name,
         "version": version,
         "url": f"http://{node.address}" if node is not None and node.address else None,
         "health": health.health.value if health is not None else "wanted",
-        "reason": wrong or (health.reason if health is not None else "not started yet"),
+        "reason": wrong
+        or (health.reason if health is not None else "not started yet")
+        or (held or ""),
         "digest": health.digest if health is not None else None,
         "in_flight": health.in_flight if health is not None else 0,
         "device": node.device if node is not None else None,

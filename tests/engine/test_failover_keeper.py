@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from controller.adapters.store import SqlStore
+from controller.api.status import status
 from controller.core.failover import FailoverRules, Help
 from controller.engine.capacity_keeper import LASTS_SECONDS
 from controller.engine.records import Event, Served
@@ -86,6 +87,15 @@ async def test_its_begin_and_end_are_events_with_cause_and_duration(driver: Driv
     assert ended.data["seconds"] > 30
 
 
+async def test_status_tells_what_the_backup_does_and_why_a_node_waits(driver: Driver) -> None:
+    await lose_stable(driver)
+    shown = status(driver.loop, driver.loop.router_state(), "fake")
+    told_of = shown["failover"]
+    assert (told_of["help"], told_of["reason"]) == ("serves", "stable has no ready node")
+    assert told_of["since"].startswith("2026-11-21T12:00")
+    assert told_of["problem"] is None
+
+
 async def test_the_time_for_which_stable_must_be_well_begins_again_with_the_controller(
     driver: Driver,
 ) -> None:
@@ -157,7 +167,9 @@ async def test_a_node_that_falls_again_and_again_is_held_out_and_let_in_again(
         await driver.until(lambda loop: loop.observer.views()["v1-2"].ready)
     await driver.round()
     assert members(driver) == ["v1-1"]
-    assert "fell again and again" in str(driver.loop.failover.held_reason("v1-2"))
+    shown = status(driver.loop, driver.loop.router_state(), "fake")
+    assert shown["failover"]["held_out"] == ["v1-2"]
+    assert "fell again and again" in shown["pools"]["stable"]["nodes"][1]["reason"]
     await wait(driver, 70)
     await driver.round()
     assert members(driver) == ["v1-1", "v1-2"]
