@@ -143,6 +143,7 @@ _ALL_STABLE: Final[dict[str, Any]] = {
     "trial": None,
     "shadow": None,
     "shadow_percent": 0.0,
+    "batches": None,  # the backup has the version that is left
 }
 
 

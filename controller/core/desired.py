@@ -131,6 +131,8 @@ def desired(
         alarm = _alarm(config, fleet, main, membership)
         membership = _with_last_nodes(main, membership, loaded)
     routing = _routing(config, main, active, membership)
+    if config.batches_to_backup and _is_all(BACKUP_GROUP, main, membership, views):
+        routing = replace(routing, batches=BACKUP_GROUP)
     healthy = any(view.ready for view in views.values())
     return Desired(nodes, membership, replace(routing, known_healthy=healthy), alarm)
 
@@ -213,6 +215,15 @@ def _membership(nodes: Iterable[WantedNode], views: Mapping[str, NodeView]) -> M
     )
 
 
+def _is_all(
+    group: str, version: str, membership: Membership, views: Mapping[str, NodeView]
+) -> bool:
+    """Whether a group is there, and all of its nodes have this version."""
+    found = membership.group(group)
+    nodes = [endpoint.node for endpoint in found.endpoints] if found is not None else []
+    return bool(nodes) and all(n in views and views[n].version == version for n in nodes)
+
+
 def _routing(
     config: FleetConfig, main: str, active: Rollout | None, membership: Membership
 ) -> Routing:
@@ -274,10 +285,17 @@ def servable(wanted: Routing, loaded: Membership | None, serving: Routing | None
         stable = serving.stable
     if stable not in known:
         return None
+    if wanted.batches not in known:
+        wanted = replace(wanted, batches=None)
     if wanted.shadow is not None and wanted.shadow not in known:
         wanted = replace(wanted, shadow=None, shadow_percent=0.0)
     if wanted.canary is not None and wanted.canary not in known:
-        return Routing(stable, sticky=wanted.sticky, known_healthy=wanted.known_healthy)
+        return Routing(
+            stable,
+            sticky=wanted.sticky,
+            known_healthy=wanted.known_healthy,
+            batches=wanted.batches,
+        )
     if wanted.baseline not in known:
         wanted = replace(wanted, baseline=None, baseline_percent=0.0)
     return replace(wanted, stable=stable)

@@ -142,7 +142,8 @@ class Routing:
     `trial` is what the router's page tells of the canary; None: that there is nothing to tell.
     `known_healthy` False: the node lists are the last that were good, and nobody is known to be
     healthy now; the router's /healthz says so. Of `shadow_percent` (0-100) of the requests for
-    stable a copy goes to the group `shadow`, whose answers nobody gets."""
+    stable a copy goes to the group `shadow`, whose answers nobody gets. New batches go to the
+    group `batches`, and to stable where it is None or does not answer."""
 
     stable: str
     canary: str | None = None
@@ -156,6 +157,7 @@ class Routing:
     baseline_percent: float = 0.0
     shadow: str | None = None
     shadow_percent: float = 0.0
+    batches: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.shadow_percent <= 100:
@@ -221,6 +223,7 @@ class Routing:
             trial=Trial(**trial) if trial is not None else None,
             shadow=value.get("shadow"),
             shadow_percent=value.get("shadow_percent", 0.0),
+            batches=value.get("batches"),
             baseline=value.get("baseline"),
             baseline_percent=value.get("baseline_percent", 0.0),
         )

@@ -59,7 +59,7 @@ class Traffic:
             self.requests[served.pool] += 1
             if len(self._keys) < 10 * KEYS_FOR_AN_HONEST_PERCENTAGE:
                 self._keys.add(served.key_hash)
-        else:
+        elif served.decided_by != "batches":  # nobody opted in
             self.by_rule[served.pool] += 1
         if served.client_left:  # no answer was awaited: no node failed
             return

@@ -10,6 +10,7 @@ const STICKY_FORM = /^[0-9a-f]{32}$/;
 const STICKY_SECONDS = 31536000;
 const COOKIE_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 const SHADOW_PATHS = ['/v1/audio/transcriptions', '/api/predict', '/api/predict/'];
+const NEW_BATCH_PATHS = ['/v1/batches', '/v1/batches/'];
 const BATCH_PATH = /^\/v1\/batches\/batch_([a-z0-9][a-z0-9._-]{0,62})_[0-9a-f]{32}(?:\/events)?$/;
 
 function current() {
@@ -39,7 +40,7 @@ function decide(r) {
     const choice = choose(r, now);
     const v = r.variables;
     v.asr_pool = choice.pool;
-    const tried = choice.pool === 'stable' ? '' : now[choice.pool];
+    const tried = choice.pool === 'stable' ? '' : choice.group || now[choice.pool];
     v.asr_group = tried || stable;
     v.asr_decided_by = choice.by;
     v.asr_bucket_taken = v.asr_bucket;
@@ -67,6 +68,9 @@ function onTrial(now) {
 }
 
 function choose(r, now) {
+    if (isNewBatch(r) && now.batches && known(now.batches)) {
+        return {pool: 'backup', group: now.batches, by: 'batches'};
+    }
     if (!hasCanary(now)) {
         return {pool: 'stable', by: 'stable'};
     }
@@ -173,6 +177,11 @@ function batchAddress(r) {
     return asr_config.nodes[found[1]];
 }
 
+// Handed in here and worked off by the node, however long that takes: it may have a pool of its own.
+function isNewBatch(r) {
+    return r.method === 'POST' && NEW_BATCH_PATHS.includes(r.variables.request_uri.split('?')[0]);
+}
+
 // -- answers ---------------------------------------------------------------------------------
 
 function health(r) {
@@ -246,6 +255,9 @@ function wrong(text) {
     if (value.shadow && (typeof value.shadow !== 'string'
                          || typeof value.shadow_percent !== 'number')) {
         return 'shadow must be a string, shadow_percent a number';
+    }
+    if (value.batches && typeof value.batches !== 'string') {
+        return 'batches must be a string or null';
     }
     return value.trial === null || value.trial === undefined ? null : wrongTrial(value);
 }

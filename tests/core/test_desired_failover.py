@@ -1,9 +1,11 @@
 """Who is behind the router while the backup helps, and while nodes are held out."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.desired import Desired, NodeView, desired
+from controller.core.desired import Desired, NodeView, desired, servable
 from controller.core.fleet import Fleet
 from controller.core.rollout import Phase
 from controller.core.routing import Routing
@@ -63,3 +65,39 @@ def test_no_pool_with_a_ready_node_is_empty_and_all_its_nodes_have_one_version(
         assert all(view(name).version == version for name in members(found, version))
     assert set(members(found, "backup")) <= {"backup-v1-1", "backup-v2-1"}
     assert found.routing == plan(*sorted(ready)).routing
+
+
+def with_batches(*ready: str, fleet: Fleet | None = None) -> Routing:
+    config = replace(CONFIG, batches_to_backup=True)
+    views = {name: view(name) for name in ready}
+    return desired(config, fleet or Fleet("v1"), None, views, Routing("v1"), None).routing
+
+
+def test_batches_go_to_the_backup_where_it_is_ready_with_stables_version() -> None:
+    assert with_batches("v1-1", "backup-v1-1").batches == "backup"
+    assert with_batches("v1-1").batches is None
+    back = Fleet("v2").promoted("v1", NOON)
+    assert with_batches("v1-1", "backup-v2-1", fleet=back).batches is None
+    assert with_batches("v1-1", "backup-v1-1", "backup-v2-1", fleet=back).batches == "backup"
+
+
+def test_batches_go_to_stable_unless_the_fleet_says_otherwise() -> None:
+    assert plan("v1-1", "backup-v1-1").routing.batches is None
+
+
+def test_batches_wait_for_a_configuration_that_knows_the_backup() -> None:
+    wanted = Routing("v1", canary="v2", canary_percent=5, batches="backup")
+    only_stable = plan("v1-1").membership
+    found = servable(wanted, only_stable, Routing("v1"))
+    assert found is not None
+    assert found.batches is None
+    both = servable(wanted, plan("v1-1", "backup-v1-1").membership, Routing("v1"))
+    assert both is not None
+    assert both.batches == "backup"
+
+
+def test_a_routing_with_batches_survives_being_written_down() -> None:
+    routing = Routing("v1", batches="backup")
+    assert Routing.from_dict(routing.to_dict()) == routing
+    older = {k: v for k, v in routing.to_dict().items() if k != "batches"}
+    assert Routing.from_dict(older) == Routing("v1")
