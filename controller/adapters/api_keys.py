@@ -5,6 +5,7 @@ a copy in its data folder, since a container sees no other file of ours."""
 
 from __future__ import annotations
 
+import hmac
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,13 @@ class ApiKeys:
     def own(self) -> str | None:
         """The key that the controller sends; None where nodes ask for none."""
         return next(iter(_keys(self._good())), None)
+
+    def allow(self, given: str | None) -> bool:
+        """Whether nodes would answer who sends this key, or none."""
+        if self.file is None:
+            return True
+        sent = (given or "").encode()
+        return any(hmac.compare_digest(key.encode(), sent) for key in _keys(self._good()))
 
     def arguments(self, data_dir: Path) -> list[str]:
         """Of a node; `data_dir` is its data folder as it sees it."""

@@ -24,6 +24,7 @@ from controller.adapters.docker.settings import (
     label,
     make_folder,
 )
+from controller.adapters.routing_switch import SOCKET
 from controller.core.errors import RouterUnavailable
 
 ROLE: Final = "router"
@@ -185,8 +186,8 @@ class DockerLauncher:
         remove_unused_network(client, self._settings)
 
     def _remove_sockets(self) -> None:
-        """A killed nginx leaves them, and the next one could not bind."""
-        for path in self._run_dir.rglob("*"):
+        """A killed nginx leaves them, and the next one could not bind. The spool's is ours."""
+        for path in self._run_dir.rglob(SOCKET):
             if path.is_socket():
                 path.unlink()
 

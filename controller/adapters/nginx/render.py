@@ -37,12 +37,13 @@ _ERRORS: Final = (
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where nginx finds things, as nginx sees them: `root` is the run_dir, `folder` that of
-    this generation, `socket` the control socket. `user` and group of the workers; None leaves
-    them to nginx."""
+    this generation, `socket` the control socket, `spool_socket` the controller's for what no node
+    could serve. `user` and group of the workers; None leaves them to nginx."""
 
     root: PurePath
     folder: PurePath
     socket: PurePath
+    spool_socket: PurePath
     user: tuple[str, str] | None = None
 
 
@@ -115,6 +116,7 @@ def _render_config(
         root=str(place.root),
         folder=str(place.folder),
         socket=str(place.socket),
+        spool_socket=str(place.spool_socket),
         user=place.user,
         generation=generation,
         buckets=BUCKETS,

@@ -25,6 +25,7 @@ from controller.core.routing import Membership, Routing
 from controller.engine.ports import RouterState
 
 log = logging.getLogger(__name__)
+SPOOL_SOCKET: Final = "spool.sock"
 _LOAD_SECONDS: Final = 15.0
 _SETTLED_SECONDS: Final = 0.2  # old workers may accept for 0.1 s more after new ones came
 _STOP_SECONDS: Final = 10.0
@@ -85,6 +86,17 @@ class NginxRouter:
         return self._run_dir / "access.log"
 
     @property
+    def spool_socket(self) -> Path:
+        """Where nginx finds the spool, as we see it: beside the control socket, and in the folder
+        that is shared with a container."""
+        folder = self._run_dir if self._is_contained else self._socket.parent
+        return folder / SPOOL_SOCKET
+
+    @property
+    def _is_contained(self) -> bool:
+        return self._launcher.config_root != self._run_dir
+
+    @property
     def _socket(self) -> Path:
         """The control socket as we see it."""
         return routing_switch.control_socket(self._run_dir)
@@ -130,9 +142,9 @@ class NginxRouter:
         """Our paths as nginx sees them."""
         root = self._launcher.config_root
         folder = root / self._generations.path(number).relative_to(self._run_dir)
-        if root != self._run_dir:  # nginx is in a container
-            return Place(root, folder, root / routing_switch.SOCKET)
-        return Place(root, folder, self._socket, _root_user())
+        if self._is_contained:
+            return Place(root, folder, root / routing_switch.SOCKET, root / SPOOL_SOCKET)
+        return Place(root, folder, self._socket, self.spool_socket, _root_user())
 
     def _take_effect(self, number: int, running: bool) -> None:
         before = self._generations.published()

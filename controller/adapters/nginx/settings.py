@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.core.errors import InvalidConfig
+from controller.core.spool import SpoolWhen
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -30,6 +31,7 @@ class RouterSettings:
     cookie: str = "asr_sticky"
     jwt_key_file: Path | None = None  # the HS256 secret that role rules verify tokens with
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For names the client
+    spool_when: SpoolWhen = SpoolWhen.ASKED  # which requests are kept that no node could serve
     worker_processes: int | None = None  # None: one for each core
     worker_connections: int = 4096
 

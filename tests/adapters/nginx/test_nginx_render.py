@@ -33,7 +33,8 @@ nasty = st.one_of(
 
 
 def rendered(membership: Membership, routing: Routing, root: str = "/run/r") -> dict[str, str]:
-    place = Place(PurePosixPath(root), PurePosixPath(root) / "generations/1", PurePosixPath(root))
+    at = PurePosixPath(root)
+    place = Place(at, at / "generations/1", at, at)
     return render(membership, routing, RouterSettings(Path(root)), place, 1, Secrets("salt"))
 
 
@@ -136,7 +137,7 @@ def test_backups_stand_behind_stable_only(tmp_path: Path) -> None:
 
 
 def test_no_secret_and_no_rule_is_in_the_configuration() -> None:
-    place = Place(PurePosixPath("/r"), PurePosixPath("/r/g"), PurePosixPath("/r/s"))
+    place = Place(*(PurePosixPath(path) for path in ("/r", "/r/g", "/r/s", "/r/p")))
     routing = Routing("v1", "v2", 5, "salty", (HeaderRule("X-Beta", "hidden"),))
     files = render(PLAIN, routing, RouterSettings(Path("/r")), place, 1, Secrets("pepper", "a2V5"))
     assert not any(word in files["nginx.conf"] for word in ("pepper", "a2V5", "hidden", "salty"))
