@@ -87,7 +87,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         loop.check_router: 1.0,
         loop.observe_traffic: 1.0,
         service.notifier.round: 1.0,
-        service.rotate_access_log: 60.0,
+        service.rotate_logs: 60.0,
         service.copies.sweep: 600.0,
         service.hand_out_keys: 2.0,
     }

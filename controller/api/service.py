@@ -41,7 +41,7 @@ from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 _PLAN: Final = TypeAdapter(Plan)
-_LARGEST_LOG_BYTES: Final = 256 * 1024 * 1024
+_LARGEST_LOG_BYTES: Final = 256 * 1024 * 1024  # twice two files of that size are kept
 
 
 @dataclass(slots=True)
@@ -131,11 +131,9 @@ class Service:
             return f"{version.name} is known already, with the same content; nothing was added"
         return f"version {version.name} added; `rollout start {version.name}` rolls it out"
 
-    async def rotate_access_log(self) -> None:
-        """Begin a new log file when the old one has grown large."""
-        path = self.folder.router_dir / "access.log"
-        if path.exists() and path.stat().st_size > _LARGEST_LOG_BYTES:
-            await self.parts.router.rotate_log()
+    async def rotate_logs(self) -> None:
+        """Begin a new log file of the router where the old one has grown large."""
+        await self.parts.router.rotate_logs(_LARGEST_LOG_BYTES)
 
     async def hand_out_keys(self) -> None:
         """Give running nodes the API keys of the fleet's file as they are now."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from controller.adapters.nginx.log_reader import LogReader, Position
+
 # nginx separates attempts by ", " and pools (after an internal redirect) by " : ".
 _SEPARATOR: Final = re.compile(r", | : ")
-_MOST_AT_ONCE: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,64 +112,26 @@ def _seconds(text: str) -> float | None:
 
 
 class AccessLogReader:
-    """Gives each complete line once. A log that was moved away is read to its end first; one
-    that became shorter is read anew."""
+    """Gives the request of each complete line once."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._inode: int | None = None
-        self._offset = 0
+        self._log = LogReader(path)
 
     @property
-    def position(self) -> tuple[int, int] | None:
-        """How far it was read: inode and offset in bytes. None where no log was there yet."""
-        return None if self._inode is None else (self._inode, self._offset)
+    def position(self) -> Position | None:
+        """How far it was read. None where no log was there yet."""
+        return self._log.position
 
-    def resume(self, position: tuple[int, int]) -> None:
+    def resume(self, position: Position) -> None:
         """Go on where another reader of this log was."""
-        self._inode, self._offset = position
+        self._log.position = position
 
     def skip(self) -> None:
         """Leave out what is there already."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return
-        self._inode, self._offset = found.st_ino, found.st_size
+        self._log.skip()
 
     def read(self) -> list[Request]:
-        """The requests since the last look that were meant for a pool; at most 8 MiB at once,
-        so that a long absence is caught up with in several looks."""
-        requests = (parse_line(line) for line in self._new_lines())
+        """The requests since the last look that were meant for a pool; of a long absence, the
+        oldest ones first, and not all at once."""
+        requests = (parse_line(line) for line in self._log.lines())
         return [request for request in requests if request is not None and request.pool]
-
-    def _new_lines(self) -> list[str]:
-        previous = self._path.with_suffix(".log.1")
-        current = _inode(self._path)
-        moved = self._inode is not None and current != self._inode
-        if moved and _inode(previous) == self._inode and (rest := self._take(previous)):
-            return rest  # to its end, and only then the new one
-        if current is None:
-            return []
-        if current != self._inode:
-            self._inode, self._offset = current, 0
-        return self._take(self._path)
-
-    def _take(self, path: Path) -> list[str]:
-        try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset = 0
-                file.seek(self._offset)
-                complete, newline, _ = file.read(_MOST_AT_ONCE).rpartition(b"\n")
-        except FileNotFoundError:
-            return []
-        self._offset += len(complete) + len(newline)
-        return complete.decode(errors="replace").split("\n") if complete else []
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from controller.adapters.nginx.access_log import AccessLogReader, Request
+from controller.adapters.nginx.log_reader import Position
 from controller.engine.records import Served
 
 
@@ -18,11 +19,10 @@ class RouterLog:
     @property
     def position(self) -> str | None:
         position = self._reader.position
-        return None if position is None else ":".join(map(str, position))
+        return None if position is None else str(position)
 
     def resume(self, position: str) -> None:
-        inode, offset = map(int, position.split(":"))
-        self._reader.resume((inode, offset))
+        self._reader.resume(Position.parse(position))
 
     def read(self) -> list[Served]:
         return [_served(request) for request in self._reader.read()]

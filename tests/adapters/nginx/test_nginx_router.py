@@ -303,7 +303,7 @@ async def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(bench: Benc
     await bench.client.get("/1?secret=query")
     await read_until(1)
     await bench.client.get("/2")
-    await bench.router.rotate_log()
+    await bench.router.rotate_logs()
     async with asyncio.timeout(10):
         while not bench.router.access_log.exists():
             await asyncio.sleep(0.01)
