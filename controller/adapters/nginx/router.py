@@ -77,13 +77,18 @@ class NginxRouter:
             self._socket.unlink(missing_ok=True)
             self._state = replace(self._state, running=False)
 
-    async def rotate_log(self) -> None:
-        """Move the access log to access.log.1 and have nginx begin a new one."""
-        await asyncio.to_thread(self._rotate_log)
+    async def rotate_logs(self, largest_bytes: int = 0) -> None:
+        """Move logs that are larger to access.log.1 and error.log.1, and have nginx begin new
+        ones."""
+        await asyncio.to_thread(self._rotate_logs, largest_bytes)
 
     @property
     def access_log(self) -> Path:
         return self._run_dir / "access.log"
+
+    @property
+    def _error_log(self) -> Path:
+        return self._run_dir / "error.log"
 
     @property
     def spool_socket(self) -> Path:
@@ -158,7 +163,7 @@ class NginxRouter:
             self._generations.restore(before)
             raise ReloadRejected(
                 f"generation {number} did not answer within {_LOAD_SECONDS:.0f} s; nginx says: "
-                f"{_last_line(self._run_dir / 'error.log')}; what it served before still serves"
+                f"{_last_line(self._error_log)}; what it served before still serves"
             )
 
     def _wait_for(self, number: int) -> bool:
@@ -220,9 +225,12 @@ class NginxRouter:
         # Workers that lost their master answer, too: nginx runs only where both are there.
         return self._launcher.is_running() and self._inspect() is not None
 
-    def _rotate_log(self) -> None:
-        if self.access_log.exists():
-            self.access_log.replace(self.access_log.with_suffix(".log.1"))
+    def _rotate_logs(self, largest_bytes: int) -> None:
+        logs = (self.access_log, self._error_log)
+        large = [path for path in logs if path.exists() and path.stat().st_size > largest_bytes]
+        for path in large:
+            path.replace(path.with_name(f"{path.name}.1"))
+        if large:
             self._launcher.reopen_logs()
 
 
