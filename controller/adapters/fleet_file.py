@@ -227,6 +227,7 @@ def _probes(section: Section | None) -> ProbeLimits:
         timeout_seconds=section.get("timeout", _positive_duration, 1.0),
         unhealthy_after=section.get("unhealthy_after", lambda n: n.integer(1, 100), 3),
         healthy_after=section.get("healthy_after", lambda n: n.integer(1, 100), 2),
+        readiness_interval_seconds=section.get("readiness_interval", _positive_duration, 1.0),
     )
 
 

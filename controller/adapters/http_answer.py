@@ -27,16 +27,18 @@ def read_answer(received: bytes, ended: bool) -> Answer | None:
         raise ValueError(f"more than {LARGEST_BYTES} bytes")
     head, found, rest = received.partition(_HEAD_END)
     if not found:
-        return _more(ended)
+        _refuse_end(ended)
+        return None
     version, status, headers = _read_head(head)
     body = _body(headers, rest, ended)
     if body is None:
-        return _more(ended)
+        _refuse_end(ended)
+        return None
     kept = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close" and not ended
     return Answer(status, body, kept)
 
 
-def _more(ended: bool) -> None:
+def _refuse_end(ended: bool) -> None:
     if ended:
         raise ValueError("the connection was closed in the middle of the answer")
 

@@ -83,7 +83,8 @@ def _timers(service: Service) -> AsyncIOScheduler:
     rounds: dict[Round, float] = {
         loop.heartbeat: _HEARTBEAT_SECONDS,
         loop.observe_round: _OBSERVE_SECONDS,
-        loop.observer.probe: loop.config.probes.interval_seconds,
+        loop.observer.probe_life: loop.config.probes.interval_seconds,
+        loop.observer.probe_readiness: loop.config.probes.readiness_interval_seconds,
         loop.check_router: 1.0,
         loop.observe_traffic: 1.0,
         service.notifier.round: 1.0,

@@ -41,6 +41,7 @@ from controller.engine.shadow_keeper import ShadowKeeper
 from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
 from controller.engine.traffic_watch import TrafficWatch
+from controller.engine.upstreams import Upstreams
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +69,17 @@ class Loop:
         store, client, jobs = ports.store, ports.client, self.jobs
         check = config.golden
         golden = GoldenKeeper(check, ports.eval_set, client, jobs) if check is not None else None
+        self.router = RouterKeeper(ports.router, jobs)
+        upstreams = Upstreams(self.router.node_at)
         self.observer = Observer(
-            ports.runtime, client, store, config.probes, versions, self.wake, golden
+            ports.runtime,
+            client,
+            store,
+            config.probes,
+            versions,
+            self.wake,
+            golden,
+            upstreams.opinion,
         )
         self.keeper = NodeKeeper(
             config,
@@ -88,7 +98,6 @@ class Loop:
             self.observer, client, store, jobs, ports.eval_set, ports.now
         )
         self.gates = GateKeeper(self.evaluator, self.observer, jobs)
-        self.router = RouterKeeper(ports.router, jobs)
         self.traffic = Traffic(self.router.node_at)
         self.live = LiveKeeper()
         self.strain = StrainKeeper()
@@ -118,6 +127,7 @@ class Loop:
             self.strain,
             self.observer,
             self.failover.capacity,
+            upstreams,
         )
         self.alarm = Alarm(self._ledger)
 
@@ -235,6 +245,7 @@ class Loop:
             self.router.revive(self.desired())
 
     async def close(self) -> None:
+        self.observer.close()
         await self.jobs.close()
         await self._watch.close()
 

@@ -93,7 +93,11 @@ class NodeKeeper:
             self._start(wanted, observed)
         elif state is not None and state.takes_traffic:
             self._forgive(wanted.name)
-        elif state is not None and _is_frozen(state) and _another_serves(wanted.name, health):
+        elif (
+            state is not None
+            and state.is_silent(self.config.probes)
+            and _another_serves(wanted.name, health)
+        ):
             # Its connections stay open until it is gone; then nginx gives the work to others.
             self._begin(f"kill:{node.instance}", lambda: self.runtime.kill(node.name))
 
@@ -191,12 +195,12 @@ class NodeKeeper:
         self.jobs.ensure(key, act)
 
 
-def _is_frozen(state: NodeHealth) -> bool:
-    return state.health is Health.UNHEALTHY and state.failures > 0
-
-
 def _another_serves(name: str, health: Mapping[str, NodeHealth]) -> bool:
-    return any(other != name and state.takes_traffic for other, state in health.items())
+    """And answered its last probe: one that is only doubted still may be the next to go."""
+    return any(
+        other != name and state.takes_traffic and not state.fails
+        for other, state in health.items()
+    )
 
 
 def _routed(loaded: Membership | None) -> frozenset[str]:

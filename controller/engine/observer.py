@@ -12,7 +12,7 @@ from controller.core.routing import Membership
 from controller.core.version import Version
 from controller.engine.golden import GoldenKeeper
 from controller.engine.ports import NodeClient, ObservedNode, Runtime, Store
-from controller.engine.prober import Prober
+from controller.engine.prober import Prober, SecondOpinion, nobody_else
 from controller.engine.records import Event
 
 
@@ -29,11 +29,12 @@ class Observer:
         versions: Mapping[str, Version],
         on_change: Callable[[], None],
         golden: GoldenKeeper | None = None,
+        opinion: SecondOpinion = nobody_else,
     ) -> None:
         self._runtime = runtime
         self._store = store
         self._versions = versions
-        self._prober = Prober(client, limits, on_change)
+        self._prober = Prober(client, limits, on_change, opinion)
         self._golden = golden
         self.nodes: dict[str, ObservedNode] = {}
         self.ending: set[str] = set()  # instances that the keeper has told to stop
@@ -52,10 +53,26 @@ class Observer:
         self._prober.follow(nodes)
 
     async def probe(self) -> None:
-        """Ask the nodes."""
+        """Ask all nodes now; returns when each has answered or failed."""
         await self._prober.round(tuple(self.nodes.values()))
-        if self._golden is not None:
-            self._golden.converge(n for n in self.nodes.values() if self._is_healthy(n))
+        self._hear_clips()
+
+    async def probe_life(self) -> None:
+        """Begin to ask the nodes one after the other whether they live."""
+        self._prober.begin_life_round(tuple(self.nodes.values()))
+
+    async def probe_readiness(self) -> None:
+        """Likewise, whether they are ready for traffic."""
+        self._prober.begin_word_round(tuple(self.nodes.values()))
+        self._hear_clips()
+
+    def close(self) -> None:
+        self._prober.close()
+
+    @property
+    def lag_seconds(self) -> float:
+        """How late probes were by our own fault, at worst in the last minute."""
+        return self._prober.lag_seconds
 
     def adopt(self, loaded: Membership | None) -> None:
         """Take over the nodes that an adopted router sends traffic to."""
@@ -133,6 +150,10 @@ class Observer:
                     f"it loaded other model files than {node.version} is made of: digest "
                     f"{health.digest[:12]} instead of {pinned[:12]}",
                 )
+
+    def _hear_clips(self) -> None:
+        if self._golden is not None:
+            self._golden.converge(n for n in self.nodes.values() if self._is_healthy(n))
 
     def _is_ready(self, node: ObservedNode) -> bool:
         return self._is_healthy(node) and (self._golden is None or self._golden.lets(node))

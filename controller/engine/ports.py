@@ -43,7 +43,8 @@ class NodeSpec:
 class ObservedNode:
     """A node as the runtime sees it, running or ended. `instance` differs for every start
     (pid and start time, or container id). `address` is host:port as controller and router
-    reach it; None while not known. `version` is the version's name."""
+    reach it; None while not known. `version` is the version's name. `paused`: it is there and
+    does nothing (stopped by a signal, or by the engine)."""
 
     name: str
     version: str
@@ -53,6 +54,7 @@ class ObservedNode:
     started_at: datetime.datetime
     exit_status: int | None = None
     device: str = "auto"
+    paused: bool = False
 
 
 class Runtime(Protocol):

@@ -20,6 +20,7 @@ from controller.engine.ports import Ports
 from controller.engine.shadow_keeper import ShadowKeeper
 from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
+from controller.engine.upstreams import Upstreams
 
 SAVE_SECONDS: Final = 10.0
 _COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
@@ -38,6 +39,7 @@ class TrafficWatch:
         strain: StrainKeeper,
         observer: Observer,
         capacity: CapacityKeeper,
+        upstreams: Upstreams,
     ) -> None:
         self._ports = ports
         self._ledger = ledger
@@ -46,6 +48,7 @@ class TrafficWatch:
         self._shadow = shadow
         self._strain = strain
         self._observer = observer
+        self._upstreams = upstreams
         self._capacity = capacity
         self.totals = TrafficTotals(traffic.node_at)
         self._reading = asyncio.Lock()  # the access log
@@ -75,6 +78,7 @@ class TrafficWatch:
             routing = self._ports.router.state().routing
             share = _share(routing, self._ledger.rollout)
             served = await asyncio.to_thread(self._ports.access_log.read)
+            self._upstreams.observe(served)
             self.totals.take(served)
             self._capacity.observe(served, self._traffic.node_at)
             newest = self._ledger.rollout

@@ -125,7 +125,9 @@ async def test_a_killed_node_is_seen_as_ended_with_its_status(
 
 async def test_a_frozen_node_can_be_killed(runtime: ProcessRuntime, state_dir: Path) -> None:
     await runtime.start(SPEC)
+    assert not (await only(runtime)).paused
     os.kill(pids(state_dir)[0], signal.SIGSTOP)
+    await until(runtime, lambda node: node.running and node.paused)
     await runtime.kill("v1-1")
     node = await only(runtime)
     assert not node.running

@@ -90,6 +90,7 @@ def observed_node(attributes: Mapping[str, Any], settings: DockerSettings) -> Ob
         started_at=datetime.datetime.fromisoformat(started),
         exit_status=None if running or never_started else state["ExitCode"],
         device=labels[label("device")],
+        paused=state["Status"] == "paused",
     )
 
 

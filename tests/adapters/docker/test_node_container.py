@@ -11,7 +11,7 @@ from controller.adapters.api_keys import ApiKeys
 from controller.adapters.docker.node_container import node_command, node_container, observed_node
 from controller.adapters.docker.settings import DockerSettings
 from controller.core.version import Version
-from controller.engine.ports import NodeSpec
+from controller.engine.ports import NodeSpec, ObservedNode
 
 SETTINGS = DockerSettings(service="asr", state_dir=Path("/state"), memory="4g", cpus=1.5)
 
@@ -75,16 +75,26 @@ def test_limits_are_passed_on_and_forbid_swap() -> None:
     assert container["nano_cpus"] == 1_500_000_000
 
 
-def test_a_container_that_never_started_has_no_exit_status() -> None:
-    node = observed_node(
+def observed(status: str, started_at: str, ip: str = "") -> ObservedNode:
+    return observed_node(
         {
             "Id": "abc",
             "Created": "2026-01-02T03:04:05.123456789Z",
-            "State": {"Status": "created", "StartedAt": "0001-01-01T00:00:00Z", "ExitCode": 0},
+            "State": {"Status": status, "StartedAt": started_at, "ExitCode": 0},
             "Config": {"Labels": node_container(a_spec(), SETTINGS)["labels"]},
-            "NetworkSettings": {"Networks": {"asr-asr": {"IPAddress": ""}}},
+            "NetworkSettings": {"Networks": {"asr-asr": {"IPAddress": ip}}},
         },
         SETTINGS,
     )
+
+
+def test_a_container_that_never_started_has_no_exit_status() -> None:
+    node = observed("created", "0001-01-01T00:00:00Z")
     assert (node.running, node.exit_status, node.address) == (False, None, None)
     assert node.started_at.isoformat() == "2026-01-02T03:04:05.123456+00:00"
+
+
+def test_a_container_that_is_paused_runs_and_is_known_to_do_nothing() -> None:
+    paused = observed("paused", "2026-01-02T03:04:06Z", "172.18.0.2")
+    assert (paused.running, paused.paused) == (True, True)
+    assert not observed("running", "2026-01-02T03:04:06Z", "172.18.0.2").paused
