@@ -8,16 +8,22 @@ from controller.core.desired import Desired, servable
 from controller.core.errors import RouterUnavailable
 from controller.core.routing import Membership, Routing
 from controller.engine.jobs import Jobs
+from controller.engine.pace import Pace
 from controller.engine.ports import Router, RouterState
 
 log = logging.getLogger(__name__)
 _LOADING = "router.load"
+# Each reload leaves the old workers for as long as they have kept connections (20 s) or streams:
+# in a storm of changes their number, and their memory, must have a bound.
+_LOADS_AT_ONCE = 5
+_SECONDS_A_LOAD = 2.0
 
 
 class RouterKeeper:
     def __init__(self, router: Router, jobs: Jobs) -> None:
         self._router = router
         self._jobs = jobs
+        self.pace = Pace(_LOADS_AT_ONCE, _SECONDS_A_LOAD)
         self.loads = 0  # since this controller began, as the next two
         self.loads_failed = 0
         self.revivals = 0  # of an nginx that had died
@@ -31,7 +37,9 @@ class RouterKeeper:
 
     async def converge(self, wanted: Desired) -> None:
         await self._switch(wanted.routing)
-        if self.state().loaded != wanted.membership:
+        if self.state().loaded == wanted.membership or self._jobs.runs(_LOADING):
+            return
+        if self.pace.take():  # else with what else has changed until the next tick
             self._load(wanted.membership, wanted.routing)
 
     async def runs(self) -> bool:

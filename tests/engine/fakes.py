@@ -19,6 +19,7 @@ from controller.core.routing import Membership, Routing
 from controller.core.shadow.pair import Heard
 from controller.core.version import Version
 from controller.engine.loop import Loop
+from controller.engine.pace import Pace
 from controller.engine.ports import NodeSpec, ObservedNode, Ports, Readiness, RouterState
 from controller.engine.records import Served
 
@@ -227,6 +228,7 @@ def a_loop(world: FakeWorld, store: object, clock: Clock, config: FleetConfig = 
     ports = Ports(store, FakeRuntime(world), router, client, log, lambda _: DIGITS, clock)
     loop = Loop(config, dict(VERSIONS), ports)
     loop.evaluator.waits_seconds = (0.0, 0.0)
+    loop.router.pace = Pace(burst=1_000_000, seconds=1.0)
     return loop
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 from controller.core.errors import InvalidConfig
 from controller.core.spool import SpoolWhen
 
+_MOST_WORKERS: Final = 8
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -32,7 +34,7 @@ class RouterSettings:
     jwt_key_file: Path | None = None  # the HS256 secret that role rules verify tokens with
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For names the client
     spool_when: SpoolWhen = SpoolWhen.ASKED  # which requests are kept that no node could serve
-    worker_processes: int | None = None  # None: one for each core
+    worker_processes: int | None = None  # None: one for each core, at most 8
     worker_connections: int = 4096
 
     def __post_init__(self) -> None:
@@ -51,6 +53,12 @@ class RouterSettings:
                  "worker_processes", self.worker_processes)  # fmt: skip
         for proxy in self.trusted_proxies:
             _require(_is_network(proxy), "trusted_proxies", proxy)
+
+    @property
+    def workers(self) -> int:
+        """Eight pass on far more than speech nodes take in; and each reload leaves as many old ones
+        for a while, which on a machine of a hundred cores would be a hundred."""
+        return self.worker_processes or min(os.cpu_count() or 1, _MOST_WORKERS)
 
     @property
     def url(self) -> str:

@@ -1,0 +1,88 @@
+"""When nginx is loaded anew: as soon as it helps, and not more often than it bears."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.core.desired import Desired
+from controller.core.errors import ReloadRejected
+from controller.core.routing import Endpoint, Group, Membership, Routing
+from controller.engine.jobs import Jobs
+from controller.engine.pace import Pace
+from controller.engine.router_keeper import RouterKeeper
+from tests.engine.fakes import FakeRouter, FakeWorld
+
+
+@dataclass
+class Seconds:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def nodes(count: int) -> Desired:
+    endpoints = tuple(Endpoint(f"v1-{n}", f"127.0.0.1:{9000 + n}") for n in range(1, count + 1))
+    return Desired((), Membership((Group("v1", endpoints),)), Routing("v1"))
+
+
+@dataclass
+class RefusingRouter(FakeRouter):
+    async def load(self, membership: Membership, routing: Routing) -> None:
+        raise ReloadRejected("nginx rejected it")
+
+
+def a_keeper(router: FakeRouter, clock: Seconds) -> tuple[RouterKeeper, Jobs]:
+    jobs = Jobs(lambda: None)
+    keeper = RouterKeeper(router, jobs)
+    keeper.pace = Pace(5, 2.0, clock)
+    return keeper, jobs
+
+
+async def ticks(keeper: RouterKeeper, jobs: Jobs, clock: Seconds, wanted: list[Desired]) -> None:
+    """One for each, in a second."""
+    for desired in wanted:
+        await keeper.converge(desired)
+        while tasks := list(jobs._tasks.values()):
+            await tasks[0]
+        clock.now += 1 / len(wanted)
+
+
+async def test_twenty_changes_in_a_second_are_few_reloads_and_the_last_one_takes_effect() -> None:
+    world, clock = FakeWorld(), Seconds()
+    keeper, jobs = a_keeper(FakeRouter(world), clock)
+    changes = [nodes(1 + n) for n in range(20)]
+    await ticks(keeper, jobs, clock, changes)
+    assert world.generation == keeper.loads == 5
+    clock.now += 2
+    await ticks(keeper, jobs, clock, changes[-1:])
+    assert world.loaded == changes[-1].membership
+    assert world.generation == 6
+
+
+async def test_a_storm_that_goes_on_is_one_reload_every_two_seconds() -> None:
+    world, clock = FakeWorld(), Seconds()
+    keeper, jobs = a_keeper(FakeRouter(world), clock)
+    for second in range(60):
+        await ticks(keeper, jobs, clock, [nodes(1 + (second + n) % 7) for n in range(4)])
+    assert 30 <= world.generation <= 36
+
+
+async def test_a_configuration_that_is_refused_is_not_tried_again_at_every_tick() -> None:
+    clock = Seconds()
+    keeper, jobs = a_keeper(RefusingRouter(FakeWorld()), clock)
+    for _ in range(20):
+        await ticks(keeper, jobs, clock, [nodes(1)] * 2)
+    assert keeper.loads == keeper.loads_failed
+    assert keeper.loads <= 5 + 20 / 2
+
+
+async def test_an_nginx_that_died_is_started_again_however_often_it_was_loaded() -> None:
+    world, clock = FakeWorld(), Seconds()
+    keeper, jobs = a_keeper(FakeRouter(world), clock)
+    await ticks(keeper, jobs, clock, [nodes(1 + n) for n in range(10)])
+    before = world.generation
+    keeper.revive(nodes(1))
+    while tasks := list(jobs._tasks.values()):
+        await tasks[0]
+    assert (world.generation, keeper.revivals) == (before + 1, 1)
