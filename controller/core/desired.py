@@ -23,7 +23,7 @@ from controller.core.routing import (
     Routing,
     Trial,
 )
-from controller.core.sharing import shared, without_held
+from controller.core.sharing import has_only, shared, with_last_nodes, without_held
 
 
 class Pool(StrEnum):
@@ -120,18 +120,19 @@ def desired(
     active = rollout if rollout is not None and not rollout.ended else None
     main = main_version(config, fleet, views, serving)
     nodes = _wanted(config, fleet, active, main, views, evaluated)
+    alike = {name for name, view in views.items() if view.version == main}
     membership = without_held(_membership(nodes, views), held)
     if shares:
-        membership = shared(membership, main, lambda name: views[name].version == main)
+        membership = shared(membership, main, alike)
     if not membership.groups and loaded is not None and loaded.groups:
         # Fail static: nobody known to be healthy means that we may be the ones who are wrong.
         membership = loaded
         alarm: str | None = "no node is known to be healthy; the last node lists stay in place"
     else:
         alarm = _alarm(config, fleet, main, membership)
-        membership = _with_last_nodes(main, membership, loaded)
+        membership = with_last_nodes(membership, main, loaded)
     routing = _routing(config, main, active, membership)
-    if config.batches_to_backup and _is_all(BACKUP_GROUP, main, membership, views):
+    if config.batches_to_backup and has_only(membership, BACKUP_GROUP, alike):
         routing = replace(routing, batches=BACKUP_GROUP)
     healthy = any(view.ready for view in views.values())
     return Desired(nodes, membership, replace(routing, known_healthy=healthy), alarm)
@@ -215,15 +216,6 @@ def _membership(nodes: Iterable[WantedNode], views: Mapping[str, NodeView]) -> M
     )
 
 
-def _is_all(
-    group: str, version: str, membership: Membership, views: Mapping[str, NodeView]
-) -> bool:
-    """Whether a group is there, and all of its nodes have this version."""
-    found = membership.group(group)
-    nodes = [endpoint.node for endpoint in found.endpoints] if found is not None else []
-    return bool(nodes) and all(n in views and views[n].version == version for n in nodes)
-
-
 def _routing(
     config: FleetConfig, main: str, active: Rollout | None, membership: Membership
 ) -> Routing:
@@ -251,16 +243,6 @@ def _routing(
         baseline=baseline,
         baseline_percent=active.baseline_percent if baseline else 0.0,
     )
-
-
-def _with_last_nodes(main: str, membership: Membership, loaded: Membership | None) -> Membership:
-    """Fail static, too, where others are healthy but nobody who could serve the stable traffic:
-    its nodes may answer although our probes say that they do not."""
-    known = membership.group_names()
-    last = loaded.group(main) if loaded is not None else None
-    if last is None or main in known or BACKUP_GROUP in known:
-        return membership
-    return Membership(tuple(sorted((*membership.groups, last), key=lambda group: group.name)))
 
 
 def _alarm(config: FleetConfig, fleet: Fleet, main: str, membership: Membership) -> str | None:
