@@ -4,6 +4,7 @@ Standard library only, so that it starts at once. The value is `Routing.to_dict(
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -17,18 +18,41 @@ from controller.adapters.files import write_atomically
 from controller.core.errors import RouterUnavailable
 
 ROUTING: Final = "routing.json"
-SOCKET: Final = "control.sock"
+SOCKET: Final = "control.sock"  # where nginx begins to listen
+LIVE_SOCKET: Final = "live.sock"  # what that becomes: a killed nginx leaves no name in the way
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes, macOS 103
 
 
-def control_socket(run_dir: Path) -> Path:
-    """Where the router of `run_dir` listens for us: inside it, or where its path is too long
-    for a socket, in a short folder of temporary files that only we may enter."""
+def begun_socket(run_dir: Path) -> Path:
+    """Where the router of `run_dir` begins to listen for us: inside it, or where its path is too
+    long for a socket, in a short folder of temporary files that only we may enter."""
     inside = run_dir / SOCKET
-    if inside.exists() or len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+    known = inside.exists() or inside.with_name(LIVE_SOCKET).exists()
+    if known or len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
         return inside
     digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"asr-router-{os.getuid()}-{digest}" / SOCKET
+
+
+def control_socket(run_dir: Path) -> Path:
+    """Where the router of `run_dir` listens for us now. One that was started anew, by Docker, is
+    found where it began, and its socket taken aside: a name that a killed nginx leaves would
+    keep the next one from starting."""
+    begun = begun_socket(run_dir)
+    live = begun.with_name(LIVE_SOCKET)
+    if _is_listening(live) or not _is_listening(begun):
+        return live
+    with contextlib.suppress(FileNotFoundError):  # another of us was faster
+        begun.chmod(0o600)
+        begun.replace(live)
+    return live
+
+
+def forget_sockets(run_dir: Path) -> None:
+    """Of a router that ended."""
+    begun = begun_socket(run_dir)
+    for path in (begun.with_name(LIVE_SOCKET), begun):
+        path.unlink(missing_ok=True)
 
 
 def read_routing(run_dir: Path) -> dict[str, Any] | None:
@@ -101,6 +125,18 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self._timeout_seconds)
         _connect(self.sock, self._path)
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        try:
+            _connect(probe, path)
+        except TimeoutError:
+            return True  # its queue is full
+        except OSError:
+            return False
+        return True
 
 
 def _connect(connection: socket.socket, path: Path) -> None:

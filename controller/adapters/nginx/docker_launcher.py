@@ -1,8 +1,8 @@
 """nginx in a container on the nodes' network, so that it reaches nodes by their addresses.
 
 It is the data plane: Docker starts it again by itself after a crash or a reboot, with or without
-a controller. Its folder, with the control socket, is a bind mount that the controller shares; a
-socket left by a killed nginx keeps the next one from starting until the controller removes it."""
+a controller. Its folder, with the control socket, is a bind mount that the controller shares, and
+takes the socket aside in: a name left by a killed nginx would keep the next one from starting."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import jinja2
 
 from controller.adapters.nginx.settings import RouterSettings
+from controller.adapters.routing_switch import LIVE_SOCKET
 from controller.core.errors import InvalidConfig, Refused
 from controller.core.routing import BACKUP_GROUP, BUCKETS, Endpoint, Group, Membership, Routing
 from controller.resources import templates_dir
@@ -116,6 +117,7 @@ def _render_config(
         root=str(place.root),
         folder=str(place.folder),
         socket=str(place.socket),
+        live_socket=str(place.socket.with_name(LIVE_SOCKET)),
         spool_socket=str(place.spool_socket),
         user=place.user,
         generation=generation,

@@ -74,7 +74,7 @@ class NginxRouter:
     async def stop(self) -> None:
         async with self._loading:
             await asyncio.to_thread(self._launcher.stop, _STOP_SECONDS)
-            self._socket.unlink(missing_ok=True)
+            routing_switch.forget_sockets(self._run_dir)
             self._state = replace(self._state, running=False)
 
     async def rotate_logs(self, largest_bytes: int = 0) -> None:
@@ -94,12 +94,17 @@ class NginxRouter:
     def spool_socket(self) -> Path:
         """Where nginx finds the spool, as we see it: beside the control socket, and in the folder
         that is shared with a container."""
-        folder = self._run_dir if self._is_contained else self._socket.parent
+        folder = self._run_dir if self._is_contained else self._begun_socket.parent
         return folder / SPOOL_SOCKET
 
     @property
     def _is_contained(self) -> bool:
         return self._launcher.config_root != self._run_dir
+
+    @property
+    def _begun_socket(self) -> Path:
+        """Where a new nginx begins to listen for us, as we see it."""
+        return routing_switch.begun_socket(self._run_dir)
 
     @property
     def _socket(self) -> Path:
@@ -111,14 +116,13 @@ class NginxRouter:
     def _load(self, membership: Membership, routing: Routing, ticket: int) -> None:
         self._check_build()
         self._generations.create()
-        self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._begun_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         running = self._launcher.is_running()
         if not running or routing_switch.read_routing(self._run_dir) is None:
             self._order.run(ticket, lambda: self._write(routing))
         number = self._generations.next(self._state.generation)
         self._write_candidate(number, membership, routing)
         self._take_effect(number, running)
-        self._socket.chmod(0o600)
         self._generations.prune(number)
         self._state = replace(self._state, running=True, generation=number, loaded=membership)
         self._switch(routing, ticket)
@@ -149,7 +153,7 @@ class NginxRouter:
         folder = root / self._generations.path(number).relative_to(self._run_dir)
         if self._is_contained:
             return Place(root, folder, root / routing_switch.SOCKET, root / SPOOL_SOCKET)
-        return Place(root, folder, self._socket, self.spool_socket, _root_user())
+        return Place(root, folder, self._begun_socket, self.spool_socket, _root_user())
 
     def _take_effect(self, number: int, running: bool) -> None:
         before = self._generations.published()
@@ -157,7 +161,7 @@ class NginxRouter:
         if running:
             self._launcher.reload()
         else:
-            self._socket.unlink(missing_ok=True)  # a killed nginx leaves it behind
+            routing_switch.forget_sockets(self._run_dir)  # a killed nginx may leave one behind
             self._launcher.start()
         if not self._wait_for(number):
             self._generations.restore(before)

@@ -141,6 +141,25 @@ async def answering(bench: Bench) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_an_nginx_that_was_killed_whole_comes_back_though_nobody_clears_up(
+    bench: Bench,
+) -> None:
+    """As Docker starts it again, with or without a controller."""
+    pid = await started(bench)
+    run_dir = bench.settings.run_dir
+    everyone = [psutil.Process(pid), *psutil.Process(pid).children()]
+    for process in everyone:
+        process.kill()
+    await asyncio.to_thread(psutil.wait_procs, everyone, 10)
+    launcher = ProcessLauncher(run_dir)
+    await asyncio.to_thread(launcher.start)
+    await answering(bench)
+    await bench.router.switch(Routing("v2"))
+    assert await bench.node_of() == "v2-1"
+    assert not (run_dir / routing_switch.SOCKET).exists()  # nor is it in the way of the next one
+    await asyncio.to_thread(launcher.stop, 5)
+
+
 async def test_a_killed_nginx_is_started_again_by_the_next_load(bench: Bench) -> None:
     pid = await started(bench)
     orphans = psutil.Process(pid).children()
