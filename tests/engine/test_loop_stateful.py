@@ -203,6 +203,14 @@ class Fleet(RuleBasedStateMachine):
                 assert wanted.membership.group(version) is not None
 
     @invariant()
+    def a_versions_nodes_have_that_version_also_those_that_the_backup_lends(self) -> None:
+        groups = self.world.loaded.groups if self.world.loaded is not None else ()
+        for group in groups:
+            names = [endpoint.node.removeprefix("backup-") for endpoint in group.endpoints]
+            if group.name not in {"backup", "baseline"}:
+                assert {name.rpartition("-")[0] for name in names} == {group.name}
+
+    @invariant()
     def every_change_of_phase_is_an_event_with_a_reason_and_is_legal(self) -> None:
         changes = [
             event for event in self.store.events(limit=10_000)
