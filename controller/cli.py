@@ -20,6 +20,7 @@ from controller import report_command, views
 from controller.client import Client, Rejected, Unreachable
 from controller.copies_command import copies
 from controller.core.errors import ControllerError
+from controller.drill_command import drill_app
 from controller.options import Json, StateDir
 from controller.options import message as _message
 from controller.options import show as _show
@@ -42,6 +43,7 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(review_app, name="review")
 app.command()(copies)
 app.add_typer(eval_set_app, name="eval-set")
+app.add_typer(drill_app, name="drill")
 
 
 def main() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.adapters.api_keys import NO_KEYS, ApiKeys
+from controller.adapters.drill_entries import read_drills
 from controller.adapters.failover_options import read_batches, read_failover
 from controller.adapters.model_files import check_models
 from controller.adapters.notification_targets import read_targets
 from controller.adapters.yaml_file import Node, Section, read_yaml
+from controller.core.drill.options import ScheduledDrill
 from controller.core.errors import Refused
 from controller.core.fleet import FleetConfig
 from controller.core.golden import GoldenCheck
@@ -67,6 +69,7 @@ class FleetFile:
     notifications: tuple[Target, ...] = ()
     api_keys: ApiKeys = NO_KEYS
     review: ReviewOptions = ReviewOptions()
+    drills: tuple[ScheduledDrill, ...] = ()
 
 
 def read_fleet(path: Path) -> FleetFile:
@@ -87,6 +90,7 @@ def read_fleet(path: Path) -> FleetFile:
         notifications=root.get("notifications", lambda n: read_targets(n, folder), ()),
         api_keys=root.get("api_keys_file", lambda n: _api_keys(n, folder), NO_KEYS),
         review=_review(root.get("review", Node.mapping, None)),
+        drills=root.get("drills", read_drills, ()),
     )
     _refuse_roles_without_key(root, fleet)
     root.done()

@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from fastapi import FastAPI
 
 from controller.adapters.notifications import AppriseMessenger
-from controller.api import copies, metrics, pages, routes
+from controller.api import copies, drills, metrics, pages, routes
 from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
 from controller.api.review_page import add_review
@@ -48,6 +48,7 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(routes.router)
     app.include_router(copies.router)
+    app.include_router(drills.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)
     add_review(app)
@@ -60,8 +61,10 @@ async def running(service: Service) -> AsyncIterator[None]:
     # Stops of nodes wait in threads; they must never hold up a tick or a rollback.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "work"))
     loop = service.loop
+    await asyncio.to_thread(service.drills.restore)  # first of all: what a drill froze is no crash
     await loop.begin()
     scheduler = _timers(service)
+    drills.schedule(service.drills, scheduler)
     scheduler.start()
     tasks = [
         asyncio.create_task(loop.run(), name="loop"),
@@ -71,6 +74,7 @@ async def running(service: Service) -> AsyncIterator[None]:
         yield
     finally:
         scheduler.shutdown(wait=False)
+        await service.drills.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,5 +95,6 @@ def _timers(service: Service) -> AsyncIOScheduler:
         service.rotate_logs: 60.0,
         service.copies.sweep: 600.0,
         service.hand_out_keys: 2.0,
+        service.drills.round: 2.0,
     }
     return timers(rounds)

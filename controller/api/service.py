@@ -30,6 +30,7 @@ from controller.core.eval_set import EvalSet
 from controller.core.plan import Plan
 from controller.core.plan_eval_sets import check_plan
 from controller.core.version import Version
+from controller.drills.keeper import DrillKeeper
 from controller.engine.copies_review import CopiesReview
 from controller.engine.loop import Loop
 from controller.engine.measures import Timing
@@ -61,6 +62,7 @@ class Service:
     notifier: Notifier = field(init=False)
     recordings: ReviewAudio = field(init=False)
     copies: CopiesReview = field(init=False)
+    drills: DrillKeeper = field(init=False)
 
     def __post_init__(self) -> None:
         self.evaluations = Evaluations(self.loop)
@@ -75,6 +77,9 @@ class Service:
         )
         config, targets = self.fleet.config, self.fleet.notifications
         self.notifier = Notifier(config.service, targets, self.store, AppriseMessenger(), utc_now)
+        self.drills = DrillKeeper(
+            self.folder, config.service, self.fleet.drills, self.status, self.store, utc_now
+        )
 
     def status(self) -> dict[str, Any]:
         return status(self.loop, self.loop.router_state(), self.parts.runtime.name)

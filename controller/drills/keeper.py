@@ -40,13 +40,14 @@ class Prospect:
 
     drill: Drill
     options: DrillOptions
+    runtime: str
     hit: tuple[str, ...]
     objections: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class DrillKeeper:
-    """`schedule` is fleet.yaml's; `status` that of this moment."""
+    """`schedule` is fleet.yaml's; `status` that of this moment, asked for in the event loop."""
 
     folder: StateFolder
     service: str
@@ -113,7 +114,7 @@ class DrillKeeper:
         except Refused:
             return found[-1]
 
-    def prospect(
+    async def prospect(
         self, name: str, changes: Mapping[str, Any] | None = None, anytime: bool = False
     ) -> Prospect:
         """With the options of fleet.yaml, and `changes` to them. Raises NotFound."""
@@ -121,18 +122,21 @@ class DrillKeeper:
         entry = next((e for e in self.schedule if e.drill == name), None)
         options = replace(entry.options if entry else DrillOptions(), **dict(changes or {}))
         window = entry.window if entry is not None and not anytime else None
-        return self._prospect(drill, options, window)
+        return await self._prospect(drill, options, window)
 
-    def _prospect(self, drill: Drill, options: DrillOptions, window: Window | None) -> Prospect:
-        situation, running = situation_of(self.status()), self.running()
+    async def _prospect(
+        self, drill: Drill, options: DrillOptions, window: Window | None
+    ) -> Prospect:
+        situation = situation_of(self.status())
+        running = await asyncio.to_thread(self.running)
         circumstances = Circumstances(
             running=running.drill if running is not None else None,
-            supervised=is_supervised(self.folder),
+            supervised=await asyncio.to_thread(is_supervised, self.folder),
             during_rollout=options.during_rollout,
             closed=window.closed(self.now()) if window is not None else None,
         )
         why_not = objections(drill, situation, circumstances)
-        return Prospect(drill, options, victims(drill, situation), why_not)
+        return Prospect(drill, options, situation.runtime, victims(drill, situation), why_not)
 
     async def start(self, prospect: Prospect, actor: str) -> str:
         """The id of the drill that has begun. Raises Refused, which the audit has, too."""
@@ -154,9 +158,8 @@ class DrillKeeper:
         """The journal comes first, so that also a process that never came to be has an end."""
         options = json.dumps(asdict(prospect.options))
         folder = self.drills.create(drill_id)
-        name, runtime = prospect.drill.name, str(self.status()["runtime"])
-        began_at = self.now().isoformat()
-        self.drills.write_journal(Journal(drill_id, name, actor, runtime, began_at, pid=0))
+        name, began_at = prospect.drill.name, self.now().isoformat()
+        self.drills.write_journal(Journal(drill_id, name, actor, prospect.runtime, began_at, 0))
         with (folder / "log").open("ab") as output:
             self._child = subprocess.Popen(
                 command(self.folder.path, drill_id, name, actor, options),
@@ -170,7 +173,7 @@ class DrillKeeper:
         """What the timer calls."""
 
         async def run() -> None:
-            found = self._prospect(drill_named(entry.drill), entry.options, entry.window)
+            found = await self._prospect(drill_named(entry.drill), entry.options, entry.window)
             with contextlib.suppress(Refused):  # the audit has it
                 await self.start(found, SCHEDULE)
 

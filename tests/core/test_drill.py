@@ -150,27 +150,23 @@ def test_victims_are_those_that_the_drill_names() -> None:
 
 
 def test_the_situation_is_read_from_the_status() -> None:
-    def node(name: str, health: str = "healthy", **more: Any) -> dict[str, Any]:
-        facts = {"version": "v1", "digest": "d1", "reason": ""}
-        return {"name": name, "health": health, **facts} | more
-
-    nodes = [node("v1-1"), node("v1-2", "starting")]
-    backup = [node("backup-v1-1")]
-    status = {
+    nodes = [{"name": "v1-1", "health": "healthy"}, {"name": "v1-2", "health": "starting"}]
+    status: dict[str, Any] = {
         "runtime": "process",
         "router": {"running": True, "settled": True, "failed_over": False},
         "pools": {
-            "stable": {"version": "v1", "digest": "d1", "nodes": nodes},
-            "backup": {"nodes": backup},
+            "stable": {"nodes": nodes},
+            "backup": {"nodes": [{"name": "backup-v1-1", "health": "healthy"}]},
         },
+        "failover": {"problem": None},
         "alarm": None,
         "rollout": {"id": "v2-1", "phase": "promoted"},
     }
     found = situation_of(status)
     assert found == replace(A_FLEET, stable=("v1-1",))
     assert not found.whole
-    backup[0] = node("backup-v1-1", digest="d2")
-    assert "other model files" in str(situation_of(status).backup_problem)
+    status["failover"]["problem"] = "too small"
+    assert situation_of(status).backup_problem == "too small"
     status["rollout"] = {"id": "v2-1", "phase": "holding"}
     assert situation_of(status).rollout == "v2-1"
 

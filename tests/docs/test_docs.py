@@ -20,7 +20,7 @@ from controller.core.rollout import ENDED, NEXT, Phase
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_OURS = {"build", "dist", "wheels", "node_modules"}
-TWINS = ["README", "docs/node", "docs/operations", "docs/eval-sets", "docs/verdict"]
+TWINS = ["README", "docs/node", "docs/operations", "docs/eval-sets", "docs/verdict", "docs/drills"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.core.backup import BackupNode, backup_problem
 from controller.core.drill.catalogue import Drill, Fault, Hit
 from controller.core.rollout import ENDED, Phase
 
@@ -66,19 +65,8 @@ def situation_of(status: Mapping[str, Any]) -> Situation:
         failed_over=bool(router["failed_over"]),
         problem=status["alarm"],
         rollout=rollout["id"] if under_way else None,
-        backup_problem=_backup_problem(pools["stable"], pools["backup"]["nodes"]),
+        backup_problem=status["failover"]["problem"] if pools["backup"]["nodes"] else None,
     )
-
-
-def _backup_problem(stable: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> str | None:
-    """None where fleet.yaml asks for no backup."""
-    backup = [
-        BackupNode(n["name"], n["version"], n["health"] == _SERVING, n["digest"], n["reason"])
-        for n in nodes
-    ]
-    if not backup:
-        return None
-    return backup_problem(len(backup), stable["version"], stable["digest"], backup)
 
 
 def _healthy(pool: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,0 +1,125 @@
+"""Drills as a person sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def catalogue(drills: list[dict[str, Any]]) -> str:
+    """What there is, when, and whether it may be done now."""
+    return "\n".join(line for drill in drills for line in _drill(drill))
+
+
+def _drill(drill: dict[str, Any]) -> list[str]:
+    lines = [f"{drill['drill']:<16} {drill['does']}", f"{'':<16} {drill['promise']}"]
+    lines += [f"{'':<16} {_when(entry)}" for entry in drill["schedule"]]
+    if drill["running"]:
+        lines.append(f"{'':<16} under way")
+    else:
+        lines += [f"{'':<16} not now: {reason}" for reason in drill["objections"]]
+    return lines
+
+
+def _when(entry: dict[str, Any]) -> str:
+    window = f", window {entry['window']}" if entry["window"] else ""
+    return f"cron {entry['cron']} ({entry['timezone']}{window}), next {entry['next']}"
+
+
+def plan(found: dict[str, Any]) -> str:
+    """What would happen."""
+    bounds, options = found["bounds"], found["options"]
+    detect = f"noticed within {bounds['detect']:g} s, " if bounds["detect"] is not None else ""
+    return "\n".join([
+        found["message"],
+        f"  does     {found['does']}",
+        f"  promise  {found['promise']}",
+        f"  hits     {', '.join(found['hit']) or 'no node'}",
+        f"  load     {options['clients']} clients, from {options['steady_seconds']:g} s before "
+        f"the fault to {options['calm_seconds']:g} s after the recovery",
+        f"  bounds   {detect}answered again within {bounds['switch']:g} s, all as before within "
+        f"{bounds['recover']:g} s",
+    ])  # fmt: skip
+
+
+def ended(report: dict[str, Any]) -> str:
+    """One drill, in a few lines."""
+    n = report["numbers"]
+    lines = [f"{report['drill']}: {report['outcome']} ({report['id']})"]
+    lines += [f"  ! {reason}" for reason in report["reasons"]]
+    if report["fault_at"] is not None:
+        lines += [
+            f"  {n['requests']} requests, {n['failed']} failed, {n['retried']} retried, slowest "
+            f"{_seconds(n['slowest_seconds'])} (before: {_seconds(n['slowest_before_seconds'])})",
+            f"  noticed {_seconds(n['detection_seconds'])}, answered again "
+            f"{_seconds(n['switch_seconds'])}, all as before {_seconds(n['recovery_seconds'])}",
+            f"  users: {n['users_requests']} requests, {n['users_failed']} failed; streams cut: "
+            f"{n['streams_cut']}; answered by the backup: {n['backup_requests']}",
+        ]
+    return "\n".join(lines)
+
+
+def history(reports: list[dict[str, Any]]) -> str:
+    """Newest first, and how each drill's numbers moved from month to month."""
+    if not reports:
+        return "no drill yet: `rollout drill list` names them, `rollout drill run NAME` does one"
+    lines = [_line(report) for report in reports]
+    months = trend(reports)
+    if months:
+        lines += ["", "by month (medians of those that broke something):"]
+        lines += [_month(row) for row in months]
+    return "\n".join(lines)
+
+
+def trend(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each drill and month: how many passed, and the medians; newest month first."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for report in reports:
+        if report["fault_at"] is not None:
+            key = report["began_at"][:7], report["drill"]
+            groups.setdefault(key, []).append(report)
+    return [
+        {
+            "month": month,
+            "drill": drill,
+            "drills": len(found),
+            "passed": sum(report["outcome"] == "passed" for report in found),
+            "failed_requests": sum(report["numbers"]["failed"] for report in found),
+            **{name: _median(found, name) for name in _TRENDS},
+        }
+        for (month, drill), found in sorted(groups.items(), reverse=True)
+    ]
+
+
+_TRENDS = ("detection_seconds", "switch_seconds", "recovery_seconds")
+
+
+def _median(reports: list[dict[str, Any]], name: str) -> float | None:
+    values = sorted(r["numbers"][name] for r in reports if r["numbers"][name] is not None)
+    if not values:
+        return None
+    middle = len(values) // 2
+    return float(values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2)
+
+
+def _line(report: dict[str, Any]) -> str:
+    numbers = report["numbers"]
+    why = f"  {report['reasons'][0]}" if report["reasons"] else ""
+    return (
+        f"{report['began_at'][:16]}  {report['drill']:<16} {report['outcome']:<12} "
+        f"{numbers['failed']}/{numbers['requests']} failed, noticed "
+        f"{_seconds(numbers['detection_seconds'])}, as before "
+        f"{_seconds(numbers['recovery_seconds'])}{why}"
+    )
+
+
+def _month(row: dict[str, Any]) -> str:
+    return (
+        f"{row['month']}  {row['drill']:<16} {row['passed']} of {row['drills']} passed, "
+        f"{row['failed_requests']} requests failed; noticed {_seconds(row['detection_seconds'])}, "
+        f"answered again {_seconds(row['switch_seconds'])}, as before "
+        f"{_seconds(row['recovery_seconds'])}"
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} s"

@@ -1,0 +1,69 @@
+"""Drills as a person and as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller import drill_views
+from controller.core.drill.catalogue import DRILLS
+from controller.core.drill.report import Numbers, Outcome, Report
+from controller.drills.keeper import in_words
+from controller.drills.markdown import markdown
+
+REPORT = Report(
+    "20260101t033000z-kill-stable", "kill-stable", "ann", "process",
+    "2026-01-01T03:30:00+00:00", "2026-01-01T03:31:00+00:00", Outcome.PASSED,
+    fault_at="2026-01-01T03:30:10+00:00", hit=("v1-1",), eval_set="digits", clients=6,
+    numbers=Numbers(
+        requests=40, requests_logged=40, retried=2, slowest_seconds=0.9, detection_seconds=0.05,
+        retry_seconds=0.05, probe_seconds=0.6, switch_seconds=0.4, recovery_seconds=8.0,
+        backup_requests=3, backup_error_rate=0.0125,
+    ),
+    bounds=DRILLS["kill-stable"].bounds,
+)  # fmt: skip
+
+
+def late(month: str, recovery: float | None) -> Report:
+    numbers = replace(REPORT.numbers, recovery_seconds=recovery, failed=1)
+    return replace(
+        REPORT, began_at=f"{month}-02T03:30:00+00:00", outcome=Outcome.FAILED, numbers=numbers,
+        reasons=("all was as before not at all; the bound is 300 s",),
+    )  # fmt: skip
+
+
+def test_a_report_tells_people_every_number() -> None:
+    text = markdown(REPORT)
+    assert text.startswith("# Drill kill-stable: passed\n")
+    for words in (
+        "| detection | 0.05 s (bound 3.5 s) |",
+        "| requests sent | 40 (40 in the",
+        "| the backup's character error rate | 1.25 % |",
+        "| restored | yes |",
+    ):
+        assert words in text
+
+
+def test_a_report_begins_with_what_was_wrong() -> None:
+    assert "- all was as before not at all" in markdown(late("2026-01", None))
+    assert drill_views.ended(late("2026-01", None).to_dict()).splitlines()[1].startswith("  ! all")
+
+
+def test_the_trend_has_medians_by_month() -> None:
+    reports = [late("2026-02", 30.0), late("2026-01", None), late("2026-01", 10.0), REPORT]
+    newest, oldest = drill_views.trend([report.to_dict() for report in reports])
+    assert (newest["month"], newest["recovery_seconds"], newest["passed"]) == ("2026-02", 30.0, 0)
+    assert (oldest["month"], oldest["recovery_seconds"]) == ("2026-01", 9.0)
+    assert (oldest["drills"], oldest["passed"], oldest["failed_requests"]) == (3, 1, 2)
+
+
+def test_what_broke_nothing_is_in_the_history_and_not_in_the_trend() -> None:
+    refused = replace(REPORT, fault_at=None, outcome=Outcome.REFUSED, reasons=("too small",))
+    assert drill_views.trend([refused.to_dict()]) == []
+    assert "too small" in drill_views.history([refused.to_dict()])
+
+
+def test_the_audit_has_one_line() -> None:
+    assert in_words(REPORT) == (
+        "kill-stable passed: 0 of 40 requests failed, all as before after 8.0 s"
+    )
+    assert in_words(late("2026-01", None)).startswith("kill-stable failed: all was as before")
