@@ -12,6 +12,7 @@ from controller.adapters.drill_entries import read_drills
 from controller.adapters.failover_options import read_batches, read_failover
 from controller.adapters.model_files import check_models
 from controller.adapters.notification_targets import read_targets
+from controller.adapters.spool_section import read_spool
 from controller.adapters.yaml_file import Node, Section, read_yaml
 from controller.core.drill.options import ScheduledDrill
 from controller.core.errors import Refused
@@ -21,6 +22,7 @@ from controller.core.health import ProbeLimits
 from controller.core.names import check_name
 from controller.core.notification import Target
 from controller.core.routing import CookieRule, RoleRule, Rule, Sticky, rule_from_dict
+from controller.core.spool import SpoolLimits
 from controller.core.version import Version
 
 RuntimeChoice = Literal["auto", "docker", "process"]
@@ -69,6 +71,7 @@ class FleetFile:
     notifications: tuple[Target, ...] = ()
     api_keys: ApiKeys = NO_KEYS
     review: ReviewOptions = ReviewOptions()
+    spool: SpoolLimits = SpoolLimits()
     drills: tuple[ScheduledDrill, ...] = ()
 
 
@@ -90,6 +93,7 @@ def read_fleet(path: Path) -> FleetFile:
         notifications=root.get("notifications", lambda n: read_targets(n, folder), ()),
         api_keys=root.get("api_keys_file", lambda n: _api_keys(n, folder), NO_KEYS),
         review=_review(root.get("review", Node.mapping, None)),
+        spool=read_spool(root.section("spool")),
         drills=root.get("drills", read_drills, ()),
     )
     _refuse_roles_without_key(root, fleet)

@@ -18,6 +18,7 @@ from controller.api.access import access_check
 from controller.api.problems import add_problem_handlers
 from controller.api.review_page import add_review
 from controller.api.service import Service, build_service
+from controller.api.spool_server import serving_spool
 from controller.api.timers import Round, timers
 from controller.engine.measures import watch_lag
 from controller.settings import Settings
@@ -39,7 +40,7 @@ def create_app(settings: Settings, stop: Callable[[], None]) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with running(service):
+        async with serving_spool(service), running(service):
             yield
 
     app = FastAPI(title="asr-rollout", version=installed_version("asr-rollout"), lifespan=lifespan)
@@ -92,6 +93,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         loop.check_router: 1.0,
         loop.observe_traffic: 1.0,
         service.notifier.round: 1.0,
+        service.spool.round: 1.0,
         service.rotate_logs: 60.0,
         service.copies.sweep: 600.0,
         service.hand_out_keys: 2.0,

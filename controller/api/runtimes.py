@@ -103,4 +103,5 @@ def _router_settings(fleet: FleetFile, folder: StateFolder) -> RouterSettings:
         max_body_bytes=fleet.router.max_body_bytes,
         jwt_key_file=fleet.router.jwt_key_file,
         trusted_proxies=fleet.router.trusted_proxies,
+        spool_when=fleet.spool.when,
     )

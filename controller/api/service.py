@@ -20,6 +20,8 @@ from controller.adapters.node_http import NodeHttpClient
 from controller.adapters.notifications import AppriseMessenger
 from controller.adapters.plan_files import load_plan
 from controller.adapters.review_audio import ReviewAudio
+from controller.adapters.spool_folder import SpoolFolder
+from controller.adapters.spool_sender import SpoolSender
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.api.evaluations import Evaluations
@@ -37,6 +39,7 @@ from controller.engine.measures import Timing
 from controller.engine.notify import Notifier
 from controller.engine.ports import Ports
 from controller.engine.records import Event
+from controller.engine.spool import SpoolKeeper, serving_addresses
 from controller.resources import rollouts_dir
 from controller.settings import Settings
 
@@ -62,6 +65,8 @@ class Service:
     notifier: Notifier = field(init=False)
     recordings: ReviewAudio = field(init=False)
     copies: CopiesReview = field(init=False)
+    spool_folder: SpoolFolder = field(init=False)
+    spool: SpoolKeeper = field(init=False)
     drills: DrillKeeper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +82,15 @@ class Service:
         )
         config, targets = self.fleet.config, self.fleet.notifications
         self.notifier = Notifier(config.service, targets, self.store, AppriseMessenger(), utc_now)
+        self.spool_folder = SpoolFolder(self.folder.path / "spool", self.fleet.spool, utc_now)
+        self.spool = SpoolKeeper(
+            self.spool_folder,
+            SpoolSender(self.fleet.api_keys.own),
+            lambda: serving_addresses(self.loop.desired(), self.loop.observer.views().values()),
+            self.loop.jobs,
+            self.store,
+            utc_now,
+        )
         self.drills = DrillKeeper(
             self.folder, config.service, self.fleet.drills, self.status, self.store, utc_now
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -32,17 +31,16 @@ router = APIRouter()
 class SpoolDesk:
     """What the routes need."""
 
-    def __init__(self, folder: SpoolFolder, keys: ApiKeys, on_accept: Callable[[], None]) -> None:
+    def __init__(self, folder: SpoolFolder, keys: ApiKeys) -> None:
         self.folder = folder
         self.keys = keys
-        self.on_accept = on_accept
         self.writing = asyncio.Semaphore(_BODIES_AT_ONCE)
 
 
-def spool_app(folder: SpoolFolder, keys: ApiKeys, on_accept: Callable[[], None]) -> FastAPI:
+def spool_app(folder: SpoolFolder, keys: ApiKeys) -> FastAPI:
     """`keys` are those that nodes ask their clients for: nobody gets here what they refuse."""
     app = FastAPI(openapi_url=None)
-    app.state.desk = SpoolDesk(folder, keys, on_accept)
+    app.state.desk = SpoolDesk(folder, keys)
     app.include_router(router)
     return app
 
@@ -66,7 +64,6 @@ async def accept(request: Request) -> Response:
         return _unavailable(f"No speech node is ready, and {full}. Try again.", "spool_full")
     except ClientDisconnect:
         return Response(status_code=400)  # half a request is none; nobody reads this
-    desk.on_accept()
     answer = _waits(desk, entry)
     answer.headers["Location"] = f"/v1/spool/{entry.id}"
     if asked_for:

@@ -18,6 +18,9 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 
+from controller.api.service import Service
+from controller.api.spool import spool_app
+
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes, macOS 103
 _ENDING_SECONDS: Final = 3
 _LINGER_SECONDS: Final = 1.0  # a client that still speaks must find the close frame, not a reset
@@ -26,6 +29,16 @@ _WORDS: Final = "No speech node is ready. Try again."
 _ACCEPT: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _KEY: Final = re.compile(rb"(?im)^sec-websocket-key:[ \t]*([A-Za-z0-9+/=]{1,64})[ \t]*\r$")
 _BINARY: Final = re.compile(rb"(?im)^sec-websocket-protocol:[^\r]*\bbinary\b")  # FunASR's
+
+
+@asynccontextmanager
+async def serving_spool(service: Service) -> AsyncIterator[None]:
+    """What was kept is known before the router can ask, and the router is gone before the end."""
+    folder = service.spool_folder
+    await asyncio.to_thread(folder.open)
+    app = spool_app(folder, service.fleet.api_keys)
+    async with serving(app, service.parts.router.spool_socket):
+        yield
 
 
 @asynccontextmanager

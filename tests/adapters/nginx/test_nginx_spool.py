@@ -47,7 +47,7 @@ class Desk:
     async def open(self) -> None:
         self.folder = SpoolFolder(self.path, self.limits, utc_now)
         self.folder.open()
-        app = spool_app(self.folder, self.keys, lambda: None)
+        app = spool_app(self.folder, self.keys)
         await self._running.enter_async_context(serving(app, self.socket))
 
     async def close(self) -> None:
