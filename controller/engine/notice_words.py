@@ -114,8 +114,8 @@ FLEET_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
 }
 
 DRILL_WORDS: Final[Mapping[Language, str]] = {
-    "en": "`rollout events` shows what was done.",
-    "zh": "`rollout events` 看做了什么。",
+    "en": "`rollout drill history` has the numbers, `rollout events` what was done.",
+    "zh": "`rollout drill history` 看数字，`rollout events` 看做了什么。",
 }
 
 SHARES: Final[Mapping[Language, Mapping[str, str]]] = {

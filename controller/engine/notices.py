@@ -187,7 +187,9 @@ def _fleet(event: Event, language: Language) -> Notice:
 
 def _drill(event: Event, language: Language) -> Notice:
     word = {"en": "Drill", "zh": "演练"}[language]
-    return Notice(Topic.DRILL, f"{word}: {event.message}", DRILL_WORDS[language], event.at)
+    urgent = event.data.get("outcome") in {"failed", "stopped", "interrupted"}
+    title, advice = f"{word}: {event.message}", DRILL_WORDS[language]
+    return Notice(Topic.DRILL, title, advice, event.at, urgent)
 
 
 _MAKERS: Final[Mapping[str, Callable[[Event, Language], Notice | None]]] = {

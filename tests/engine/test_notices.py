@@ -144,7 +144,15 @@ def test_an_alarm_its_end_and_a_drill_are_told() -> None:
     alarm = notice(event("fleet.alarm"), "en")
     assert (alarm.topic, alarm.urgent) == (Topic.FAILOVER, True)
     assert notice(event("fleet.recovered"), "zh").title == "已恢复：各个池都正常"
-    assert notice(event("drill.finished"), "en").topic is Topic.DRILL
+    assert notice(event("drill.began"), "en").topic is Topic.DRILL
+
+
+@pytest.mark.parametrize(
+    ("outcome", "urgent"), [("passed", False), ("refused", False), ("failed", True)]
+)
+def test_a_drill_that_failed_is_urgent(outcome: str, urgent: bool) -> None:
+    ended = Event("drill.ended", "d1", "late", "schedule", NOON, {"outcome": outcome})
+    assert notice(ended, "en").urgent is urgent
 
 
 @pytest.mark.parametrize("kind", ["command.start", "version.added", "notification.failed"])
