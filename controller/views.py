@@ -33,6 +33,7 @@ def status(value: dict[str, Any]) -> str:
     if router["failed_over"]:
         lines.append("! failed over: the backup serves all traffic of stable")
     lines += failover(value.get("failover"))
+    lines += _spool(value.get("spool"))
     shares = ", ".join(f"{pool} {percent:g} %" for pool, percent in share.items())
     lines.append(f"traffic: {shares}{_actual(router['traffic'])}")
     if value["rollout"] is not None and _asks(value["rollout"]):
@@ -43,6 +44,14 @@ def status(value: dict[str, Any]) -> str:
     for name, pool in value["pools"].items():
         lines += _pool(name, pool)
     return "\n".join([*lines, *rollout(value["rollout"])])
+
+
+def _spool(spool: dict[str, Any] | None) -> list[str]:
+    """Of requests that no node could serve; nothing where none wait."""
+    if not spool or not spool["waiting"]:
+        return []
+    oldest = f"the oldest for {spool['oldest_seconds']:.0f} s"
+    return [f"! {spool['waiting']} requests are kept until a node can serve, {oldest}"]
 
 
 def _actual(traffic: dict[str, Any]) -> str:

@@ -47,6 +47,14 @@ def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
     ]
 
 
+def test_requests_that_wait_for_a_node_are_told_of_while_there_are_some() -> None:
+    waits = {"waiting": 3, "oldest_seconds": 41.6}
+    lines = views.status(STATUS | {"spool": waits}).splitlines()
+    assert lines[1] == "! 3 requests are kept until a node can serve, the oldest for 42 s"
+    nothing = {"waiting": 0, "oldest_seconds": None}
+    assert views.status(STATUS | {"spool": nothing}) == views.status(STATUS)
+
+
 def test_an_alarm_stands_before_everything_else() -> None:
     lines = views.status(STATUS | {"alarm": "no node is ready"}).splitlines()
     assert lines[1] == "! no node is ready"

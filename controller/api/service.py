@@ -96,7 +96,8 @@ class Service:
         )
 
     def status(self) -> dict[str, Any]:
-        return status(self.loop, self.loop.router_state(), self.parts.runtime.name)
+        state = status(self.loop, self.loop.router_state(), self.parts.runtime.name)
+        return state | {"spool": self.spool.summary()}
 
     def versions_summary(self) -> list[dict[str, Any]]:
         fleet, digests = self.loop.fleet, self.loop.observer.digests

@@ -30,16 +30,17 @@ class RouterLog:
 
 def _served(request: Request) -> Served:
     """What the last node measured is not charged to the first: where a canary failed, the answer
-    is stable's."""
-    at_once = len(request.attempts) == 1
+    is stable's. Nor is the spool a node, which kept what none could serve (on a Unix socket)."""
+    attempts = tuple(a for a in request.attempts if not a.address.startswith("unix:"))
+    at_once = len(attempts) == 1
     return Served(
         pool=request.pool,
         decided_by=request.decided_by,
         key_hash=request.key_hash,
         status=request.status,
-        attempts=tuple((attempt.address, attempt.status) for attempt in request.attempts),
+        attempts=tuple((attempt.address, attempt.status) for attempt in attempts),
         at=request.at,
-        seconds=request.attempts[0].seconds if request.attempts else None,
+        seconds=attempts[0].seconds if attempts else None,
         audio_seconds=request.audio_seconds,
         model_seconds=request.model_seconds if at_once else None,
         characters=request.characters if at_once else None,

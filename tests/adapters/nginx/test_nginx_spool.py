@@ -18,6 +18,7 @@ from speech_node_fakes import reset
 from controller.adapters.api_keys import NO_KEYS, ApiKeys
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
+from controller.adapters.nginx.router_log import RouterLog
 from controller.adapters.nginx.settings import RouterSettings
 from controller.adapters.spool_folder import SpoolFolder
 from controller.adapters.spool_sender import SpoolSender
@@ -345,3 +346,15 @@ def test_a_long_path_has_its_sockets_together(tmp_path: Path) -> None:
     router = NginxRouter(RouterSettings(run_dir), ProcessLauncher(run_dir))
     assert router.spool_socket.name == "spool.sock"
     assert len(str(router.spool_socket)) < 100
+
+
+async def test_what_was_kept_counts_as_no_nodes_answer(bench: Bench, desk: Desk) -> None:
+    await start_dead(bench, v1=1)
+    address = bench.node("v1-1").endpoint.address
+    headers = ASYNC | {"X-Request-ID": "kept"}
+    assert (await bench.client.post(PATH, content=b"audio", headers=headers)).status_code == 202
+    await bench.logged("kept")
+    log = RouterLog(bench.router.access_log)
+    log.resume(f"{bench.router.access_log.stat().st_ino}:0")
+    [served] = log.read()
+    assert (served.status, served.attempts) == (202, ((address, 502),))
