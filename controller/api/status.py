@@ -10,6 +10,7 @@ from typing import Any
 from controller.core.advance import next_action
 from controller.core.consequence import consequence
 from controller.core.desired import Desired, Pool
+from controller.core.health import Health
 from controller.core.rollout import Phase, Rollout
 from controller.core.routing import BACKUP_GROUP, Routing
 from controller.core.verdict import Verdict
@@ -104,12 +105,14 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
     node, health = loop.observer.nodes.get(name), loop.observer.health.get(name)
     wrong = loop.observer.hears_wrong(node) if node is not None else None
     held = loop.failover.held_reason(name)
+    problem = loop.keeper.crashes.problem(name) if health and not health.takes_traffic else None
     return {
         "name": name,
         "version": version,
         "url": f"http://{node.address}" if node is not None and node.address else None,
-        "health": health.health.value if health is not None else "wanted",
+        "health": node_health(loop, name),
         "reason": wrong
+        or problem
         or (health.reason if health is not None else "not started yet")
         or (held or ""),
         "digest": health.digest if health is not None else None,
@@ -118,6 +121,16 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
         "memory": [asdict(memory) for memory in health.memory] if health is not None else [],
         "started_at": node.started_at.isoformat() if node is not None else None,
     }
+
+
+def node_health(loop: Loop, name: str) -> str:
+    """A word of `core.health.Health`; `wanted`: not started yet; `failed`: it ended again and
+    again, and is tried again now and then."""
+    health = loop.observer.health.get(name)
+    if health is None:
+        return "wanted"
+    ended = health.health is Health.ENDED
+    return "failed" if ended and loop.keeper.crashes.has_failed(name) else health.health.value
 
 
 def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class Ledger:
     def event(self, kind: str, subject: str, message: str) -> Event:
         return Event(kind, subject, message, "controller", self._now())
 
+    async def tell(self, kind: str, subject: str, message: str) -> None:
+        """Write down what happened, and nothing else."""
+        await self.write([self.event(kind, subject, message)])
+
     async def earlier(self) -> Rollout | None:
         """The rollout that made stable what is, where another has begun since."""
         found = await asyncio.to_thread(self._store.promotion_of, self.fleet.stable)

@@ -70,6 +70,8 @@ class Loop:
         check = config.golden
         golden = GoldenKeeper(check, ports.eval_set, client, jobs) if check is not None else None
         self.router = RouterKeeper(ports.router, jobs)
+        self.traffic = Traffic(self.router.node_at)
+        self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
         upstreams = Upstreams(self.router.node_at)
         self.observer = Observer(
             ports.runtime,
@@ -88,7 +90,9 @@ class Loop:
             client,
             jobs,
             self.observe_soon,
-            ending=self.observer.ending,
+            self._ledger.tell,
+            upstreams.opinion,
+            self.observer.ending,
         )
         self.evaluator = Evaluator(
             store, client, self.observer.addresses, self.observer.digests, ports.eval_set
@@ -98,7 +102,6 @@ class Loop:
             self.observer, client, store, jobs, ports.eval_set, ports.now
         )
         self.gates = GateKeeper(self.evaluator, self.observer, jobs)
-        self.traffic = Traffic(self.router.node_at)
         self.live = LiveKeeper()
         self.strain = StrainKeeper()
         self.shadow = ShadowKeeper(store.shadows, self.observer, client, jobs, ports.now)
@@ -116,7 +119,6 @@ class Loop:
             self.strain,
             self._people,
         )
-        self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
         self.failover = FailoverKeeper(config, self.observer, self._ledger, ports.now)
         self._watch = TrafficWatch(
             ports,
@@ -319,7 +321,9 @@ class Loop:
             await self._ledger.change(fleet, after, "controller")
 
     async def _converge(self, wanted: Desired) -> None:
-        """Traffic first, then nodes; all that takes time is a job."""
+        """The dead first, whose work is free then; then traffic, then the other nodes. All that
+        takes time is a job, and none waits for another."""
+        self.keeper.fence(wanted, self.observer.nodes, self.observer.health)
         await self.router.converge(wanted)
         loaded = self.router.state().loaded
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, loaded)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from controller.core.desired import Desired, WantedNode
 from controller.core.errors import NodeUnavailable
@@ -14,23 +16,16 @@ from controller.core.fleet import FleetConfig
 from controller.core.health import Health, NodeHealth
 from controller.core.routing import Membership
 from controller.core.version import Version
+from controller.engine.crashes import CRASHES_THAT_COUNT, CRASHES_THAT_END, Crashes
+from controller.engine.fencing import why_fenced
 from controller.engine.jobs import Jobs
 from controller.engine.ports import NodeClient, NodeSpec, ObservedNode, Runtime
+from controller.engine.prober import SecondOpinion, nobody_else
 
 log = logging.getLogger(__name__)
-CRASHES_THAT_COUNT = 3  # ends in a row, each before it was healthy for long
-_HEALTHY_FOR_LONG_SECONDS = 60.0
 _STOP_GRACE_SECONDS = 30.0
 
-
-@dataclass(slots=True)
-class _Attempts:
-    """Ends of a node since it was last healthy for long, and the instance counted last."""
-
-    failed: int = 0
-    counted: str = ""
-    next_start: float = 0.0
-    healthy_since: float | None = None
+Tell = Callable[[str, str, str], Coroutine[Any, Any, None]]  # an event: kind, subject, message
 
 
 @dataclass(slots=True)
@@ -43,12 +38,31 @@ class NodeKeeper:
     client: NodeClient
     jobs: Jobs
     observe_soon: Callable[[], None]
-    longest_wait_seconds: float = 30.0  # between two starts of a node that crashes
+    tell: Tell
+    opinion: SecondOpinion = nobody_else
     ending: set[str] = field(default_factory=set)  # instances that were told to stop
+    crashes: Crashes = field(default_factory=Crashes)
+    fences: collections.Counter[str] = field(default_factory=collections.Counter)  # by pool
+    restarts: collections.Counter[str] = field(default_factory=collections.Counter)
+    _fenced: set[str] = field(default_factory=set)  # instances
     _wanted: frozenset[str] = frozenset()
     _given: dict[str, str] = field(default_factory=dict)  # devices of nodes that start just now
-    _attempts: dict[str, _Attempts] = field(default_factory=dict)
-    _problems: dict[str, str] = field(default_factory=dict)
+
+    def fence(
+        self,
+        desired: Desired,
+        observed: Mapping[str, ObservedNode],
+        health: Mapping[str, NodeHealth],
+    ) -> None:
+        """Begin to kill those that are judged dead."""
+        for wanted in desired.nodes:
+            node, state = observed.get(wanted.name), health.get(wanted.name)
+            if node is None or state is None or node.instance in self._fenced:
+                continue
+            limits = self.config.probes
+            why = why_fenced(wanted, node, state, desired.nodes, health, limits, self.opinion)
+            if why is not None:
+                self._fence(wanted, node, why)
 
     def converge(
         self,
@@ -66,13 +80,12 @@ class NodeKeeper:
         routed = _routed(loaded)
         for name, node in observed.items():
             if not desired.wants(name) and name not in routed:
-                self._attempts.pop(name, None)
-                self._problems.pop(name, None)
+                self.crashes.forget(name)
                 self._end(node, health.get(name))
 
     def problem(self, version: str) -> str | None:
         """Why nodes of `version` will not become ready, with their last log lines."""
-        for name, problem in self._problems.items():
+        for name, problem in self.crashes.problems().items():
             if name.rpartition("-")[0] == version:
                 return problem
         return None
@@ -89,59 +102,64 @@ class NodeKeeper:
         if node is None:
             self._start(wanted, observed)
         elif not node.running:
-            self._count(node, state)
-            self._start(wanted, observed)
-        elif state is not None and state.takes_traffic:
-            self._forgive(wanted.name)
-        elif (
-            state is not None
-            and state.is_silent(self.config.probes)
-            and _another_serves(wanted.name, health)
-        ):
-            # Its connections stay open until it is gone; then nginx gives the work to others.
-            self._begin(f"kill:{node.instance}", lambda: self.runtime.kill(node.name))
-
-    def _forgive(self, name: str) -> None:
-        """Forget the crashes of a node that has been healthy for long."""
-        attempts, now = self._attempts.get(name), time.monotonic()
-        if attempts is None:
-            return
-        if attempts.healthy_since is None:
-            attempts.healthy_since = now
-        elif now - attempts.healthy_since > _HEALTHY_FOR_LONG_SECONDS:
-            del self._attempts[name]
-            self._problems.pop(name, None)
-
-    def _count(self, node: ObservedNode, state: NodeHealth | None) -> None:
-        attempts = self._attempts.setdefault(node.name, _Attempts())
-        if attempts.counted == node.instance:
-            return
-        attempts.counted = node.instance
-        attempts.failed += 1
-        attempts.healthy_since = None
-        wait = min(2.0 ** (attempts.failed - 1) - 1, self.longest_wait_seconds)
-        attempts.next_start = time.monotonic() + wait
-        if attempts.failed >= CRASHES_THAT_COUNT:
             reason = state.reason if state else "its process ended"
+            self._count(node, reason)
+            self._start(wanted, observed, reason)
+        elif state is not None and state.takes_traffic and self.crashes.forgive(node.name):
+            words = "healthy for a minute after it had failed"
+            self._begin(f"log:{node.name}", lambda: self.tell("node.recovered", node.name, words))
+
+    def _fence(self, wanted: WantedNode, node: ObservedNode, why: str) -> None:
+        self._fenced.add(node.instance)
+
+        async def kill() -> None:
+            try:
+                await self.runtime.kill(node.name)
+            except Exception:
+                self._fenced.discard(node.instance)  # to be tried again
+                raise
+            self.fences[wanted.pool.value] += 1
+            await self.tell("node.fenced", node.name, f"killed: {why}")
+
+        self._begin(f"kill:{node.instance}", kill)
+
+    def _count(self, node: ObservedNode, reason: str) -> None:
+        if self.crashes.take(node) and self.crashes.count(node.name) >= CRASHES_THAT_COUNT:
             self._begin(f"log:{node.name}", lambda: self._explain(node.name, reason))
 
     async def _explain(self, name: str, reason: str) -> None:
-        attempts = self._attempts.get(name)
         lines = await self.runtime.last_log(name, 5)
-        if attempts is not None:
-            self._problems[name] = (
-                f"{name} ended {attempts.failed} times in a row ({reason}); "
-                f"its last words: {lines or 'none'}"
-            )
+        problem = self.crashes.explain(name, reason, lines)
+        if self.crashes.count(name) == CRASHES_THAT_END:
+            again = f"tried again every {self.crashes.longest_wait_seconds:g} s"
+            await self.tell("node.failed", name, f"{problem} ({again})")
 
-    def _start(self, wanted: WantedNode, observed: Mapping[str, ObservedNode]) -> None:
-        attempts = self._attempts.get(wanted.name)
-        if attempts is not None and time.monotonic() < attempts.next_start:
+    def _start(
+        self, wanted: WantedNode, observed: Mapping[str, ObservedNode], after: str | None = None
+    ) -> None:
+        """`after`: why the one before it ended."""
+        if self.crashes.must_wait(wanted.name):
             return
         spec = NodeSpec(
             wanted.name, self.versions[wanted.version], self._device(wanted.name, observed)
         )
-        self._begin(f"node:{wanted.name}", lambda: self.runtime.start(spec))
+
+        async def start() -> None:
+            try:
+                await self.runtime.start(spec)
+            except Exception:
+                self.crashes.postpone(wanted.name)
+                raise
+            if after is not None:
+                await self._restarted(wanted, after)
+
+        self._begin(f"node:{wanted.name}", start)
+
+    async def _restarted(self, wanted: WantedNode, after: str) -> None:
+        self.restarts[wanted.pool.value] += 1
+        if not self.crashes.has_failed(wanted.name):  # that is told once, not every half minute
+            count = self.crashes.count(wanted.name)
+            await self.tell("node.restarted", wanted.name, f"{after}; its end no. {count} in a row")
 
     def _device(self, name: str, observed: Mapping[str, ObservedNode]) -> str:
         """A device for a new node: the one that it had, else the least used."""
@@ -193,14 +211,6 @@ class NodeKeeper:
             self.observe_soon()
 
         self.jobs.ensure(key, act)
-
-
-def _another_serves(name: str, health: Mapping[str, NodeHealth]) -> bool:
-    """And answered its last probe: one that is only doubted still may be the next to go."""
-    return any(
-        other != name and state.takes_traffic and not state.fails
-        for other, state in health.items()
-    )
 
 
 def _routed(loaded: Membership | None) -> frozenset[str]:

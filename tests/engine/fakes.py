@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from controller.core.errors import NodeUnavailable, NoTranscript
+from controller.core.errors import NodeUnavailable, NoTranscript, RuntimeUnavailable
 from controller.core.eval_set import EvalSet, Utterance
 from controller.core.fleet import FleetConfig
 from controller.core.gate import ErrorRateGate
@@ -54,7 +54,7 @@ class Clock:
 class FakeWorld:
     """Outlives every controller of a test, as processes and nginx do.
 
-    `broken` versions end before they are ready; `slow` ones (or nodes) never become ready;
+    `broken` versions (or nodes) end before they are ready; `slow` ones never become ready;
     `heard` is what a version or one of its nodes hears."""
 
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
@@ -72,6 +72,9 @@ class FakeWorld:
     started: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
+    unkillable: int = 0  # so many kills fail first
+    unstartable: bool = False
+    start_attempts: int = 0  # while that was so
     switches: list[Routing] = field(default_factory=list)
     loaded: Membership | None = None
     routing: Routing | None = None
@@ -84,7 +87,7 @@ class FakeWorld:
         return next(n for n in self.nodes.values() if n.address == address and n.running)
 
     def end(self, name: str) -> None:
-        self.nodes[name] = replace(self.nodes[name], running=False, exit_status=-9)
+        self.nodes[name] = replace(self.nodes[name], running=False, exit_status=-9, paused=False)
 
 
 @dataclass
@@ -99,13 +102,16 @@ class FakeRuntime:
         known = self.world.nodes.get(spec.name)
         if known is not None and known.running:
             return
+        if self.world.unstartable:
+            self.world.start_attempts += 1
+            raise RuntimeUnavailable("no memory for another process")
         self.world.started.append(spec.name)
         number = len(self.world.started)
         self.world.nodes[spec.name] = ObservedNode(
             name=spec.name,
             version=spec.version.name,
             instance=str(number),
-            running=spec.version.name not in self.world.broken,
+            running=not {spec.name, spec.version.name} & self.world.broken,
             address=f"127.0.0.1:{9000 + number}",
             started_at=NOON,
             device=spec.device,
@@ -116,6 +122,9 @@ class FakeRuntime:
         self.world.nodes.pop(name, None)
 
     async def kill(self, name: str) -> None:
+        if self.world.unkillable:
+            self.world.unkillable -= 1
+            raise RuntimeUnavailable("the engine does not answer")
         self.world.killed.append(name)
         self.world.end(name)
 

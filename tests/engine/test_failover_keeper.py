@@ -22,7 +22,7 @@ RULES = FailoverRules(failback_after_seconds=30, node_seconds_per_second=5.0)
 async def driver(world: FakeWorld, store: SqlStore) -> AsyncIterator[Driver]:
     config = replace(CONFIG, failover=RULES)
     driven = await Driver(world, store, Clock(), config).begin()
-    driven.loop.keeper.longest_wait_seconds = 0.0
+    driven.loop.keeper.crashes.longest_wait_seconds = 0.0
     await driven.until_settled()
     yield driven
     await driven.loop.close()

@@ -125,7 +125,7 @@ async def test_a_canary_that_is_still_loading_can_be_given_up(driver: Driver, co
 async def test_a_canary_that_crashes_in_a_loop_is_rolled_back_with_its_last_words(
     driver: Driver,
 ) -> None:
-    driver.loop.keeper.longest_wait_seconds = 0.0
+    driver.loop.keeper.crashes.longest_wait_seconds = 0.0
     driver.world.broken.add("v2")
     await driver.start()
     await to_phase(driver, Phase.ROLLED_BACK)
@@ -136,7 +136,7 @@ async def test_a_canary_that_crashes_in_a_loop_is_rolled_back_with_its_last_word
 async def test_a_canary_that_becomes_ready_and_crashes_again_and_again_is_rolled_back(
     driver: Driver,
 ) -> None:
-    driver.loop.keeper.longest_wait_seconds = 0.0
+    driver.loop.keeper.crashes.longest_wait_seconds = 0.0
     await driver.start()
     for _ in range(3):
         await driver.until(lambda loop: bool(loop.observer.addresses("v2")))

@@ -1,0 +1,161 @@
+"""Who is killed, who is not, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from controller.api.status import status
+from controller.core.desired import Pool, WantedNode
+from controller.core.health import Health, NodeHealth, ProbeLimits, Witness
+from controller.engine.crashes import CRASHES_THAT_END, Crashes
+from controller.engine.fencing import why_fenced
+from controller.engine.ports import ObservedNode
+from tests.engine.conftest import Driver
+from tests.engine.fakes import NOON
+
+LIMITS = ProbeLimits()
+WELL = NodeHealth("i", Health.HEALTHY)
+DEAD = NodeHealth("i", Health.UNHEALTHY, failures=3, failing_since=100.0, reason="silent")
+UNREADY = NodeHealth("i", Health.UNHEALTHY, reason="draining")
+STABLE, OTHER = WantedNode("v1-1", "v1", Pool.STABLE), WantedNode("v1-2", "v1", Pool.STABLE)
+BACKUP = WantedNode("backup-v1-1", "v1", Pool.BACKUP)
+CANARY = WantedNode("v2-1", "v2", Pool.CANARY)
+RETIRED = WantedNode("v0-1", "v0", Pool.RETIRED)
+
+
+def fenced(
+    dead: WantedNode,
+    health: Mapping[WantedNode, NodeHealth],
+    paused: bool = False,
+    witness: Witness = Witness.NOTHING,
+) -> bool:
+    node = ObservedNode(dead.name, dead.version, "i", True, "127.0.0.1:9", NOON, paused=paused)
+    states = {wanted.name: state for wanted, state in health.items()}
+    opinion = {dead.name: witness}
+    why = why_fenced(
+        dead, node, states[dead.name], health, states, LIMITS, lambda name, _: opinion[name]
+    )
+    return why is not None
+
+
+def test_a_dead_node_is_killed_where_another_answers_that_gets_its_work() -> None:
+    assert fenced(STABLE, {STABLE: DEAD, OTHER: WELL})
+    assert fenced(STABLE, {STABLE: DEAD, BACKUP: WELL})
+    assert fenced(CANARY, {CANARY: DEAD, STABLE: WELL})
+    assert fenced(BACKUP, {BACKUP: DEAD, WantedNode("backup-v1-2", "v1", Pool.BACKUP): WELL})
+
+
+def test_the_last_that_may_answer_is_not_killed() -> None:
+    assert not fenced(STABLE, {STABLE: DEAD})
+    assert not fenced(STABLE, {STABLE: DEAD, OTHER: DEAD, BACKUP: UNREADY})
+
+
+def test_one_that_never_gets_its_work_is_no_other() -> None:
+    assert not fenced(STABLE, {STABLE: DEAD, CANARY: WELL, RETIRED: WELL})
+    evaluated = replace(OTHER, routed=False)
+    assert not fenced(STABLE, {STABLE: DEAD, evaluated: WELL})
+
+
+def test_one_whose_last_probe_failed_may_be_the_next_to_go() -> None:
+    assert not fenced(STABLE, {STABLE: DEAD, OTHER: replace(WELL, doubted=1)})
+
+
+def test_the_last_is_killed_where_somebody_else_says_that_it_is_dead() -> None:
+    assert fenced(STABLE, {STABLE: DEAD}, witness=Witness.DEAD)
+    assert fenced(STABLE, {STABLE: DEAD}, paused=True)
+    assert not fenced(STABLE, {STABLE: DEAD}, witness=Witness.ALIVE)
+
+
+def test_a_node_without_traffic_may_be_killed_whoever_is_left() -> None:
+    assert fenced(replace(CANARY, routed=False), {replace(CANARY, routed=False): DEAD})
+
+
+def test_late_unready_or_loading_is_not_dead() -> None:
+    late = replace(WELL, failures=2)
+    loading = NodeHealth("i", failures=9)
+    for state in (late, UNREADY, replace(UNREADY, failures=2), loading):
+        assert not fenced(STABLE, {STABLE: state, OTHER: WELL}, witness=Witness.DEAD)
+
+
+def test_a_node_that_is_paused_while_it_loads_is_killed() -> None:
+    assert fenced(STABLE, {STABLE: NodeHealth("i", failures=3)}, paused=True)
+
+
+def told(driver: Driver, kind: str) -> list[str]:
+    return [e.message for e in driver.store.events(0, 1000) if e.kind == kind]
+
+
+async def test_a_fence_and_the_restart_after_it_are_told_with_their_reasons_and_counted(
+    driver: Driver,
+) -> None:
+    driver.world.silent.add("v1-1")
+    await driver.until(lambda loop: "v1-1" in driver.world.killed)
+    driver.world.silent.clear()
+    await driver.until_settled()
+    assert driver.world.killed == ["v1-1"]
+    [fenced], [restarted] = told(driver, "node.fenced"), told(driver, "node.restarted")
+    assert "3 probes in a row failed" in fenced
+    assert "ended with status -9" in restarted
+    assert driver.loop.keeper.fences == {"stable": 1}
+    assert driver.loop.keeper.restarts == {"stable": 1}
+
+
+async def test_a_kill_that_fails_is_tried_again_and_counted_once(driver: Driver) -> None:
+    driver.world.unkillable = 2
+    driver.world.silent.add("v1-1")
+    await driver.until(lambda loop: "v1-1" in driver.world.killed)
+    assert driver.loop.keeper.fences == {"stable": 1}
+    assert len(told(driver, "node.fenced")) == 1
+
+
+async def test_all_that_are_paused_are_killed_and_come_back(driver: Driver) -> None:
+    for name, node in driver.world.nodes.items():
+        driver.world.nodes[name] = replace(node, paused=True)
+    driver.world.silent.update(driver.world.nodes)
+    await driver.until(lambda loop: len(driver.world.killed) == 3)
+    driver.world.silent.clear()
+    await driver.until_settled()
+
+
+async def test_a_node_that_ends_again_and_again_has_failed_and_that_is_told_once(
+    driver: Driver,
+) -> None:
+    driver.loop.keeper.crashes.longest_wait_seconds = 0.0
+    driver.world.broken.add("v1-1")
+    driver.world.end("v1-1")
+    await driver.until(lambda loop: loop.keeper.crashes.has_failed("v1-1"))
+    for _ in range(5):
+        await driver.round()
+    [failed] = told(driver, "node.failed")
+    assert failed.startswith(f"v1-1 ended {CRASHES_THAT_END} times in a row")
+    assert "out of memory" in failed
+    assert len(told(driver, "node.restarted")) == CRASHES_THAT_END - 1
+    assert driver.loop.keeper.restarts["stable"] > CRASHES_THAT_END
+    shown = status(driver.loop, driver.loop.router_state(), "fake")["pools"]["stable"]["nodes"][0]
+    assert (shown["name"], shown["health"]) == ("v1-1", "failed")
+    assert "its last words: out of memory" in shown["reason"]
+
+
+async def test_a_node_that_the_runtime_cannot_start_is_not_tried_in_every_tick(
+    driver: Driver,
+) -> None:
+    driver.world.unstartable = True
+    driver.world.end("v1-1")
+    for _ in range(5):
+        await driver.round()
+    assert driver.world.start_attempts == 1
+
+
+def test_a_node_that_has_failed_waits_long_between_its_starts() -> None:
+    crashes = Crashes(longest_wait_seconds=1000.0)
+    for number in range(CRASHES_THAT_END):
+        assert not crashes.has_failed("v1-1")
+        node = ObservedNode("v1-1", "v1", f"i{number}", False, None, NOON)
+        assert crashes.take(node)
+        assert not crashes.take(node)  # the same end, seen again
+    assert crashes.has_failed("v1-1")
+    assert crashes.must_wait("v1-1")
+    assert not crashes.forgive("v1-1")  # healthy for a moment is not healthy for long
+    crashes.forget("v1-1")
+    assert not crashes.must_wait("v1-1")
