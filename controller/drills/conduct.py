@@ -21,7 +21,6 @@ from controller.drills.load import Load
 from controller.drills.witness import Scene, Witness, backup_nodes
 
 _LOOK_SECONDS: Final = 0.2
-_LAST_LOOKS_SECONDS: Final = 3.0  # until the router has logged what was in flight at the end
 _ATTEMPTS: Final = 3
 
 
@@ -38,6 +37,7 @@ class Conductor:
     prefix: str
     eval_set: str
     references: Mapping[str, str]
+    logged_within_seconds: float = 3.0  # until the router has logged what it answered last
     _stop_reason: str | None = None
     _began: float = 0.0
     _scene: Scene | None = None
@@ -181,7 +181,8 @@ class Conductor:
 
     async def _numbers(self, scene: Scene) -> Numbers:
         """Once the router has logged all that was sent."""
-        bounds, deadline = self.options.bounds(self.drill), time.monotonic() + _LAST_LOOKS_SECONDS
+        bounds = self.options.bounds(self.drill)
+        deadline = time.monotonic() + self.logged_within_seconds
         sent = {request.request_id for request in self.load.sent if request.status is not None}
         while time.monotonic() < deadline:
             self.witness.read_log()
