@@ -87,3 +87,12 @@ async def test_they_are_logged_apart_from_the_percentage(fleet: Bench) -> None:
     await fleet.client.post("/v1/batches", headers={"X-Request-ID": "mine"}, content=b"a")
     logged = await fleet.logged("mine")
     assert (logged.pool, logged.group, logged.decided_by) == ("backup", "backup", "batches")
+
+
+async def test_with_nobody_left_a_batch_is_refused_in_openais_shape(fleet: Bench) -> None:
+    for node in fleet.nodes.values():
+        node.die()
+    answer = await fleet.client.post("/v1/batches", content=b"audio")
+    assert answer.status_code in {502, 503}
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "Retry-After" in answer.headers
