@@ -44,14 +44,14 @@ def of_loop(loop: Loop, runtime: str, lag: Timing) -> Iterator[Metric]:
             "runtime": runtime,
         },
     )
-    yield _gauge("alarm", "1 while `rollout status` shows one", loop.alarm.text is not None)
+    yield gauge("alarm", "1 while `rollout status` shows one", loop.alarm.text is not None)
     wanted = loop.desired()
     yield from _nodes(loop, wanted.nodes)
     yield from _router(loop)
     yield from _traffic(loop)
     yield from _rollout(loop)
     last_tick = time.time() - loop.ticks.age
-    yield _gauge("last_tick_timestamp_seconds", "When the loop last ended a round", last_tick)
+    yield gauge("last_tick_timestamp_seconds", "When the loop last ended a round", last_tick)
     yield from _timing("tick", "A round of the loop", loop.ticks)
     yield from _timing("event_loop_lag", "How late the controller's own timers are", lag)
 
@@ -59,8 +59,8 @@ def of_loop(loop: Loop, runtime: str, lag: Timing) -> Iterator[Metric]:
 def of_disk(folder: Path) -> Iterator[Metric]:
     """Of the state folder's disk. Blocking."""
     usage = shutil.disk_usage(folder)
-    yield _gauge("state_free_bytes", "Left on the disk of the state folder", usage.free)
-    yield _gauge("state_size_bytes", "Of the disk of the state folder", usage.total)
+    yield gauge("state_free_bytes", "Left on the disk of the state folder", usage.free)
+    yield gauge("state_size_bytes", "Of the disk of the state folder", usage.total)
 
 
 def _nodes(loop: Loop, nodes: Iterable[WantedNode]) -> Iterator[Metric]:
@@ -77,22 +77,22 @@ def _nodes(loop: Loop, nodes: Iterable[WantedNode]) -> Iterator[Metric]:
         wanted[pool,] += 1
         ready[pool,] += is_ready
         each[node.name, pool, node.version] = is_ready
-    yield _labelled_gauge("nodes", "By what the probes say", ("pool", "health"), counts.items())
-    yield _labelled_gauge("nodes_wanted", "That must exist", ("pool",), wanted.items())
-    yield _labelled_gauge("nodes_ready", "That may take traffic", ("pool",), ready.items())
+    yield labelled_gauge("nodes", "By what the probes say", ("pool", "health"), counts.items())
+    yield labelled_gauge("nodes_wanted", "That must exist", ("pool",), wanted.items())
+    yield labelled_gauge("nodes_ready", "That may take traffic", ("pool",), ready.items())
     labels = ("node", "pool", "version")
-    yield _labelled_gauge("node_ready", "1 while the node may take traffic", labels, each.items())
+    yield labelled_gauge("node_ready", "1 while the node may take traffic", labels, each.items())
 
 
 def _router(loop: Loop) -> Iterator[Metric]:
     state, keeper = loop.router_state(), loop.router
     serving = state.routing.stable if state.routing is not None else None
-    yield _gauge("router_up", "1 while nginx runs and answers", state.running)
-    yield _gauge("router_generation", "The configuration in effect", state.generation)
-    yield _gauge("failed_over", "1 while the backup serves", serving == BACKUP_GROUP)
-    yield _counter("router_loads", "Configurations that were to take effect", keeper.loads)
-    yield _counter("router_load_failures", "Those that did not", keeper.loads_failed)
-    yield _counter("router_restarts", "Starts of an nginx that had died", keeper.revivals)
+    yield gauge("router_up", "1 while nginx runs and answers", state.running)
+    yield gauge("router_generation", "The configuration in effect", state.generation)
+    yield gauge("failed_over", "1 while the backup serves", serving == BACKUP_GROUP)
+    yield counter("router_loads", "Configurations that were to take effect", keeper.loads)
+    yield counter("router_load_failures", "Those that did not", keeper.loads_failed)
+    yield counter("router_restarts", "Starts of an nginx that had died", keeper.revivals)
 
 
 def _traffic(loop: Loop) -> Iterator[Metric]:
@@ -101,22 +101,22 @@ def _traffic(loop: Loop) -> Iterator[Metric]:
     summary = loop.traffic.summary()
     told = {pool: summary[f"{pool}_percent_actual"] for pool in ("canary", "baseline")}
     actual = {pool: value for pool, value in told.items() if value is not None}
-    yield _labelled_gauge(
+    yield labelled_gauge(
         "share_asked_ratio", "Of random traffic, asked for", ("pool",), _ratios(asked).items()
     )
-    yield _labelled_gauge(
+    yield labelled_gauge(
         "share_actual_ratio",
         "Of random traffic since the share was set",
         ("pool",),
         _ratios(actual).items(),
     )
-    yield _labelled_counter(
+    yield labelled_counter(
         "requests",
         "Requests by the pool that they were sent to first, and what the client got",
         ("pool", "outcome"),
         (none_yet | loop.totals.requests).items(),
     )
-    yield _labelled_counter(
+    yield labelled_counter(
         "upstream_attempts",
         "Tries by node and its status; none: it gave no answer",
         ("node", "status"),
@@ -132,16 +132,16 @@ def _rollout(loop: Loop) -> Iterator[Metric]:
     """Of the newest rollout, ended or not."""
     rollout = loop.rollout
     phases = {(p.value,): float(rollout is not None and rollout.phase is p) for p in Phase}
-    yield _labelled_gauge(
+    yield labelled_gauge(
         "rollout_phase", "1 for that of the newest rollout", ("phase",), phases.items()
     )
     if rollout is None:
         return
     since = rollout.phase_since.timestamp()
-    yield _gauge("rollout_phase_since_timestamp_seconds", "When that phase began", since)
+    yield gauge("rollout_phase_since_timestamp_seconds", "When that phase began", since)
     verdicts = loop.verdicts(rollout)
     outcomes = {(v.gate, o.value): float(v.verdict is o) for v in verdicts for o in Outcome}
-    yield _labelled_gauge(
+    yield labelled_gauge(
         "gate_verdict", "1 for what a gate says now", ("gate", "verdict"), outcomes.items()
     )
 
@@ -149,25 +149,25 @@ def _rollout(loop: Loop) -> Iterator[Metric]:
 def _timing(name: str, text: str, timing: Timing) -> Iterator[Metric]:
     family = f"{PREFIX}_{name}_seconds"
     yield SummaryMetricFamily(family, text, count_value=timing.count, sum_value=timing.total)
-    yield _gauge(f"{name}_worst_seconds", f"{text}: the longest of the last minute", timing.worst)
+    yield gauge(f"{name}_worst_seconds", f"{text}: the longest of the last minute", timing.worst)
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
+def gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{PREFIX}_{name}", text, value)
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
+def counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"{PREFIX}_{name}", text, value)
 
 
-def _labelled_gauge(name: str, text: str, labels: Labels, values: Values) -> Metric:
+def labelled_gauge(name: str, text: str, labels: Labels, values: Values) -> Metric:
     family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
     for key, value in values:
         family.add_metric(key, value)
     return family
 
 
-def _labelled_counter(name: str, text: str, labels: Labels, values: Values) -> Metric:
+def labelled_counter(name: str, text: str, labels: Labels, values: Values) -> Metric:
     family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
     for key, value in values:
         family.add_metric(key, value)

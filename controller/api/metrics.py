@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from controller.api.failover_families import of_drills, of_failover, of_spool
 from controller.api.metric_families import of_disk, of_loop
 from controller.api.routes import Running
 from controller.api.service import Service
 
 router = APIRouter()
+_DRILLS: Final = 200  # the newest ones
 
 
 @router.get("/metrics")
 async def metrics(service: Running) -> Response:
     """In Prometheus' text format."""
-    facts = list(of_loop(service.loop, service.parts.runtime.name, service.lag))
+    facts = [
+        *of_loop(service.loop, service.parts.runtime.name, service.lag),
+        *of_failover(service.loop),
+        *of_spool(service.spool.summary()),
+    ]
     text = await asyncio.to_thread(_exposition, service, facts)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -39,8 +45,13 @@ async def targets(service: Running) -> list[dict[str, Any]]:
 
 def _exposition(service: Service, facts: Iterable[Metric]) -> bytes:
     """With what must be read from the disk and from /proc. Blocking."""
-    process = ProcessCollector(registry=None)
-    return generate_latest(_Read([*facts, *of_disk(service.folder.path), *process.collect()]))
+    families = [
+        *facts,
+        *of_drills(service.drills.drills.reports(_DRILLS)),
+        *of_disk(service.folder.path),
+        *ProcessCollector(registry=None).collect(),
+    ]
+    return generate_latest(_Read(families))
 
 
 @dataclass(frozen=True, slots=True)

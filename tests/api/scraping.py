@@ -12,10 +12,13 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.adapters.drill_folder import DrillFolder
+from controller.adapters.spool_folder import SpoolFolder
 from controller.adapters.store import SqlStore
 from controller.api import metrics
 from controller.api.access import access_check
 from controller.api.metric_families import PREFIX
+from controller.core.spool import SpoolLimits
 from controller.engine.measures import Timing
 from tests.engine.conftest import Driver
 from tests.engine.fakes import Clock, FakeWorld
@@ -27,6 +30,8 @@ TOKEN = "a secret token"
 class Scraped:
     driver: Driver
     folder: Path
+    spool: SpoolFolder
+    drills: DrillFolder
 
     def client(self, host: str = "127.0.0.1") -> httpx.AsyncClient:
         """Of a controller that listens on `host`."""
@@ -36,6 +41,8 @@ class Scraped:
             parts=SimpleNamespace(runtime=SimpleNamespace(name="fake")),
             lag=Timing(),
             folder=SimpleNamespace(path=self.folder, token=lambda: TOKEN),
+            spool=self.spool,
+            drills=SimpleNamespace(drills=self.drills),
         )
         server.middleware("http")(access_check(TOKEN, host))
         server.include_router(metrics.router)
@@ -63,6 +70,7 @@ async def a_scraped_controller(folder: Path) -> AsyncIterator[Scraped]:
     store = SqlStore.in_folder(folder)
     driver = await Driver(FakeWorld(), store, Clock()).begin()
     await driver.until_settled()
-    yield Scraped(driver, folder)
+    spool = SpoolFolder(folder / "spool", SpoolLimits(), driver.clock)
+    yield Scraped(driver, folder, spool, DrillFolder(folder))
     await driver.loop.close()
     store.close()
