@@ -15,7 +15,7 @@ from controller.core.fleet import FleetConfig
 from controller.core.health import NodeHealth
 from controller.engine.records import Served
 
-LASTS_SECONDS: Final = 60.0  # until a problem is an alarm, and until it is none any more
+LASTS_SECONDS: Final = 60.0  # until a problem is told, and until it is told to be over
 _REFUSED: Final = frozenset({429, 503})
 
 
@@ -26,18 +26,12 @@ class CapacityKeeper:
     def __init__(self, config: FleetConfig) -> None:
         self._wanted = config.backup_nodes
         self._throughput = Throughput(config.failover.node_seconds_per_second)
-        self._differs_since: float | None = None
-        self._alarmed = False
+        self._differs_since: float | None = None  # from what was told
+        self._told = False
         self.load: float | None = None
         self.room: float | None = None
         self.backup_room: float | None = None
         self.problem: str | None = None
-
-    @property
-    def alarm(self) -> str | None:
-        """Without numbers, which change all the time: each other text would be news."""
-        text = "the backup could not take over now: `rollout status` says why"
-        return text if self._alarmed else None
 
     def begin(self, now: float) -> None:
         """Seconds since the epoch, as all times here."""
@@ -82,19 +76,25 @@ class CapacityKeeper:
         views: Mapping[str, NodeView],
         health: Mapping[str, NodeHealth],
         helps: bool,
-    ) -> None:
-        """Whether it could take over, as long as it does not help already (`helps`)."""
+    ) -> tuple[str, str] | None:
+        """Whether it could take over; kind and message of an event once that is news. No news as
+        long as it `helps` already."""
         nodes = [_node(view, health) for view in views.values() if is_backup(view.name)]
         self.problem = backup_problem(
             self._wanted, stable, digest, nodes, self.load, self.backup_room
         )
-        is_news = self.problem is not None and self._wanted > 0 and not helps
-        if is_news == self._alarmed:
+        bad = self.problem is not None and self._wanted > 0
+        if helps or bad == self._told:
             self._differs_since = None
-        elif self._differs_since is None:
+            return None
+        if self._differs_since is None:
             self._differs_since = now
-        elif now - self._differs_since >= LASTS_SECONDS:
-            self._alarmed, self._differs_since = is_news, None
+        if now - self._differs_since < LASTS_SECONDS:
+            return None
+        self._told, self._differs_since = bad, None
+        if self.problem is not None:
+            return "backup.problem", f"the backup could not take over now: {self.problem}"
+        return "backup.mended", "the backup could take over again"
 
 
 def _node(view: NodeView, health: Mapping[str, NodeHealth]) -> BackupNode:

@@ -66,13 +66,6 @@ class FailoverKeeper:
         node = self._steadiness.get(name)
         return _words(node) if node is not None and node.held else None
 
-    @property
-    def alarm(self) -> str | None:
-        """What somebody should know although everybody is answered."""
-        if self.shares and self.state.well_since is None:
-            return f"the backup shares the traffic of stable: {self.state.reason}"
-        return self.capacity.alarm
-
     def resume(self, router: RouterState) -> None:
         """Go on with what an adopted router does."""
         now = self._now().timestamp()
@@ -98,8 +91,10 @@ class FailoverKeeper:
         state = follow(self.state, now, self._strength(main, views, steadiness, now), rules)
         digest, health = self._observer.digests.get(stable), self._observer.health
         helps = state.help is not Help.NONE
-        self.capacity.check_backup(now, stable, digest, views, health, helps)
+        news = self.capacity.check_backup(now, stable, digest, views, health, helps)
         events = [*self._node_events(steadiness), *self._events(state, main, now)]
+        if news is not None:
+            events.append(self._event(news[0], "fleet", news[1]))
         if events:
             await self._ledger.write(events)  # what fails here is found again by the next tick
         self._count(steadiness, state)

@@ -333,4 +333,4 @@ class Loop:
         self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None
-        await self.alarm.tell(wanted.alarm or self.failover.alarm, running)
+        await self.alarm.tell(wanted.alarm, running)

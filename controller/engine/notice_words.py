@@ -106,10 +106,24 @@ FLEET_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
     "en": {
         "fleet.alarm": ("Alarm: {message}", "Do: `rollout status` shows which nodes; look at it."),
         "fleet.recovered": ("Recovered: {message}", "Nothing to do."),
+        "failover.begun": (
+            "Help: {message}",
+            "Do: `rollout status` shows stable's nodes and load.",
+        ),
+        "failover.ended": ("Help ended: {message}", "Nothing to do."),
+        "backup.problem": ("Backup: {message}", "Do: mend it before it is needed."),
+        "backup.mended": ("Backup: {message}", "Nothing to do."),
     },
     "zh": {
         "fleet.alarm": ("告警：{message}", "请查看：`rollout status` 列出是哪些节点。"),
         "fleet.recovered": ("已恢复：各个池都正常", "不用做什么。"),
+        "failover.begun": (
+            "备用池来帮忙：{message}",
+            "请看 `rollout status` 里稳定池的节点和负载。",
+        ),
+        "failover.ended": ("备用池已交还：{message}", "不用做什么。"),
+        "backup.problem": ("备用池：{message}", "请在用到它之前修好。"),
+        "backup.mended": ("备用池：又能接手了", "不用做什么。"),
     },
 }
 

@@ -185,6 +185,11 @@ def _fleet(event: Event, language: Language) -> Notice:
     )
 
 
+def _failover(event: Event, language: Language) -> Notice | None:
+    """Where stable has no ready node the alarm says so."""
+    return None if event.data["now"] == "serves" else _fleet(event, language)
+
+
 def _drill(event: Event, language: Language) -> Notice:
     word = {"en": "Drill", "zh": "演练"}[language]
     urgent = event.data.get("outcome") in {"failed", "stopped", "interrupted"}
@@ -197,4 +202,8 @@ _MAKERS: Final[Mapping[str, Callable[[Event, Language], Notice | None]]] = {
     "rollout.judged": _verdict,
     "fleet.alarm": _fleet,
     "fleet.recovered": _fleet,
+    "failover.begun": _failover,
+    "failover.ended": _failover,
+    "backup.problem": _fleet,
+    "backup.mended": _fleet,
 }

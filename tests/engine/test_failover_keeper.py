@@ -126,7 +126,7 @@ async def serve(driver: Driver, audio_seconds_per_second: float, seconds: int = 
     now = driver.clock.now.timestamp()
     driver.world.served += [
         Served(
-            "stable", "stable", f"k{n}", 200, (("127.0.0.1:9001", 200),), at=now - n,
+            "stable", "stable", f"k{n}", 200, (("127.0.0.1:9001", 200),), at=now - n - 0.5,
             audio_seconds=audio_seconds_per_second, model_seconds=0.1, group="v1",
         )
         for n in range(seconds)
@@ -143,8 +143,12 @@ async def test_the_backup_shares_a_load_for_which_stable_has_too_little_room(
     assert members(driver) == ["v1-1", "v1-2"]
     await serve(driver, 9.0)  # above 85 % of twice 5
     assert members(driver) == ["backup-v1-1", "v1-1", "v1-2"]
-    assert "shares the traffic of stable" in str(driver.loop.alarm.text)
     assert driver.world.routing.stable == "v1"
+    assert driver.loop.alarm.text is None  # users are well
+    (begun,) = told(driver, "failover.begun")
+    assert begun.message == (
+        "the backup shares for v1: stable's load is above 85 % of what its ready nodes can do"
+    )
 
 
 async def test_a_node_that_dies_leaves_too_little_room_for_what_two_carried(
@@ -180,8 +184,7 @@ async def test_a_node_that_falls_again_and_again_is_held_out_and_let_in_again(
     assert driver.loop.failover.counts.held_out == 1
 
 
-async def test_a_backup_that_is_not_there_is_an_alarm_once_it_lasts(driver: Driver) -> None:
-    """While others of the pool are ready: without any, the alarm comes at once."""
+async def test_a_backup_with_other_model_files_is_a_problem_at_once(driver: Driver) -> None:
     driver.world.digests["backup-v1-1"] = "another digest"
     driver.world.end("backup-v1-1")
     for _ in range(4):
@@ -190,16 +193,20 @@ async def test_a_backup_that_is_not_there_is_an_alarm_once_it_lasts(driver: Driv
     assert "backup-v1-1 has other model files or options than v1" in problem
 
 
-async def test_a_backup_too_small_for_the_load_is_an_alarm_once_that_lasts(
+async def test_a_backup_too_small_for_the_load_is_told_once_that_lasts_and_when_it_is_over(
     driver: Driver,
 ) -> None:
     await serve(driver, 6.0)
-    capacity = driver.loop.failover.capacity
-    assert capacity.problem == ("the backup can carry 5.0 of stable's 6.0 audio seconds per second")
-    assert driver.loop.alarm.text is None
+    problem = "the backup can carry 5.0 of stable's 6.0 audio seconds per second"
+    assert driver.loop.failover.capacity.problem == problem
     await serve(driver, 6.0, seconds=int(LASTS_SECONDS) - 5)
-    assert driver.loop.alarm.text is None
+    assert told(driver, "backup.problem") == []
     await serve(driver, 6.0, seconds=5)
-    assert driver.loop.alarm.text == (
-        "the backup could not take over now: `rollout status` says why"
-    )
+    (event,) = told(driver, "backup.problem")
+    assert event.message == f"the backup could not take over now: {problem}"
+    assert driver.loop.alarm.text is None
+    await serve(driver, 1.0)
+    assert driver.loop.failover.capacity.problem is None
+    await serve(driver, 1.0)
+    assert len(told(driver, "backup.problem")) == 1
+    assert len(told(driver, "backup.mended")) == 1

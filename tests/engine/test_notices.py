@@ -172,3 +172,15 @@ def test_notices_that_gathered_become_one_message_named_by_the_urgent_one() -> N
     title, body = joined([calm, urgent, calm], "asr")
     assert title == "[asr] urgent (+2)"
     assert body.count("(2026-11-21 12:00:00 UTC)") == 3
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_help_of_the_backup_is_told_unless_an_alarm_says_it(language: Language) -> None:
+    shares = Event(
+        "failover.begun", "fleet", "too little room", "controller", NOON, {"now": "shares"}
+    )
+    told = notice(shares, language)
+    assert told is not None
+    assert (told.topic, told.urgent) == (Topic.FAILOVER, False)
+    serves = replace(shares, data={"now": "serves"})
+    assert notice(serves, language) is None
