@@ -9,6 +9,7 @@ from typing import Any, Final
 from prometheus_client.metrics_core import Metric
 
 from controller.api.metric_families import counter, gauge, labelled_counter, labelled_gauge
+from controller.core.desired import Pool
 from controller.core.drill.report import Outcome, Report
 from controller.core.failover import Help
 from controller.engine.loop import Loop
@@ -27,6 +28,12 @@ def of_failover(loop: Loop) -> Iterator[Metric]:
     yield gauge("backup_problem", "1 while the backup could not take over", problem)
     yield counter("failovers", "Times that the backup began to help", keeper.counts.failovers)
     yield counter("failbacks", "Times that stable was alone again", keeper.counts.failbacks)
+    for name, text, counts in (
+        ("fences", "Nodes that were killed because they were judged dead", loop.keeper.fences),
+        ("node_restarts", "Starts of nodes that had ended by themselves", loop.keeper.restarts),
+    ):
+        by_pool = {(pool.value,): counts[pool.value] for pool in Pool}
+        yield labelled_counter(name, text, ("pool",), by_pool.items())
     yield gauge("nodes_held_out", "That flap, and wait before they get traffic", len(keeper.held))
     if capacity.load is not None:
         text = "What is asked of stable, in seconds of audio per second"

@@ -54,6 +54,8 @@ def of_loop(loop: Loop, runtime: str, lag: Timing) -> Iterator[Metric]:
     yield gauge("last_tick_timestamp_seconds", "When the loop last ended a round", last_tick)
     yield from _timing("tick", "A round of the loop", loop.ticks)
     yield from _timing("event_loop_lag", "How late the controller's own timers are", lag)
+    text = "How late the prober itself was: the longest of the last minute"
+    yield gauge("prober_lag_worst_seconds", text, loop.observer.lag_seconds)
 
 
 def of_disk(folder: Path) -> Iterator[Metric]:
@@ -67,7 +69,7 @@ def _nodes(loop: Loop, nodes: Iterable[WantedNode]) -> Iterator[Metric]:
     healths = [WANTED, *(health.value for health in Health)]
     counts = {(pool.value, health): 0 for pool in Pool for health in healths}
     wanted = {(pool.value,): 0 for pool in Pool}
-    ready = dict(wanted)
+    ready, failed = dict(wanted), dict(wanted)
     each: dict[Labels, float] = {}
     views = loop.observer.views()
     for node in nodes:
@@ -76,10 +78,12 @@ def _nodes(loop: Loop, nodes: Iterable[WantedNode]) -> Iterator[Metric]:
         counts[pool, known.health.value if known is not None else WANTED] += 1
         wanted[pool,] += 1
         ready[pool,] += is_ready
+        failed[pool,] += loop.keeper.crashes.has_failed(node.name)
         each[node.name, pool, node.version] = is_ready
     yield labelled_gauge("nodes", "By what the probes say", ("pool", "health"), counts.items())
     yield labelled_gauge("nodes_wanted", "That must exist", ("pool",), wanted.items())
     yield labelled_gauge("nodes_ready", "That may take traffic", ("pool",), ready.items())
+    yield labelled_gauge("nodes_failed", "That end again and again", ("pool",), failed.items())
     labels = ("node", "pool", "version")
     yield labelled_gauge("node_ready", "1 while the node may take traffic", labels, each.items())
 

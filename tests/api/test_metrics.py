@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,24 @@ async def test_a_node_that_ended_is_wanted_and_not_ready(scraped: Scraped) -> No
     found = await scraped.samples()
     assert (found["nodes_wanted", "stable"], found["nodes_ready", "stable"]) == (2, 1)
     assert found["nodes", "ended", "stable"] == 1
+    assert found["node_restarts_total", "stable"] == 0
+    await scraped.driver.round()
+    assert (await scraped.samples())["node_restarts_total", "stable"] == 1
     assert found["node_ready", "v1-1", "stable", "v1"] == 0
+
+
+async def test_a_node_that_ends_again_and_again_is_counted_as_failed(scraped: Scraped) -> None:
+    assert (await scraped.samples())["nodes_failed", "stable"] == 0
+    node = scraped.driver.world.nodes["v1-1"]
+    for instance in "abcde":
+        scraped.driver.loop.keeper.crashes.take(replace(node, instance=instance))
+    assert (await scraped.samples())["nodes_failed", "stable"] == 1
+
+
+async def test_a_frozen_node_that_was_killed_is_counted(scraped: Scraped) -> None:
+    scraped.driver.world.silent.add("v1-1")
+    await scraped.driver.until(lambda loop: bool(loop.keeper.fences))
+    assert (await scraped.samples())["fences_total", "stable"] == 1
 
 
 async def test_a_fleet_served_by_its_backup_says_so(scraped: Scraped) -> None:
