@@ -72,6 +72,16 @@ def test_half_a_body_is_no_entry(spools: Spools) -> None:
     assert list(spools.path.iterdir()) == []
 
 
+def test_a_disk_that_does_not_take_it_is_a_reason_to_refuse(spools: Spools) -> None:
+    folder = spools.open()
+    incoming = folder.receive(ASKED, 5)
+    spools.path.rmdir()
+    with pytest.raises(SpoolFull, match="the disk does not take it"):
+        incoming.write(b"audio")
+    incoming.close()
+    assert folder.waiting() == []
+
+
 def test_an_answer_is_kept_and_the_recording_deleted(spools: Spools) -> None:
     folder = spools.open()
     entry = keep(folder)
