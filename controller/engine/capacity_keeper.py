@@ -15,7 +15,7 @@ from controller.core.fleet import FleetConfig
 from controller.core.health import NodeHealth
 from controller.engine.records import Served
 
-LASTS_SECONDS: Final = 60.0  # until a problem is told, and until it is told to be over
+LASTS_SECONDS: Final = 300.0  # until a problem is told, or its end: models take a while to load
 _REFUSED: Final = frozenset({429, 503})
 
 

@@ -207,6 +207,6 @@ async def test_a_backup_too_small_for_the_load_is_told_once_that_lasts_and_when_
     assert driver.loop.alarm.text is None
     await serve(driver, 1.0)
     assert driver.loop.failover.capacity.problem is None
-    await serve(driver, 1.0)
+    await serve(driver, 1.0, seconds=int(LASTS_SECONDS))
     assert len(told(driver, "backup.problem")) == 1
     assert len(told(driver, "backup.mended")) == 1
