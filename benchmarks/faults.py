@@ -95,21 +95,31 @@ def why_not(fault: Fault, runtime: Runtime) -> str | None:
     return fault.not_in.get(runtime)
 
 
+_COLUMNS: Final = ("requests", "failed", "refused", "retried", "p99+ms", "slowest", "held", "probe",
+                   "switch", "recovery", "flying", "cut")  # fmt: skip
+
+
 def show(rows: Sequence[Row], tell: Narrator) -> None:
-    columns = ["fault", "requests", "failed", "refused", "retried", "p99 +ms", "slowest s",
-               "held s", "probe s", "switch s", "recovery s", "in flight", "cut"]  # fmt: skip
-    tell.table("faults", columns, [_cells(found) for found in rows])
+    """Seconds but for the added p99; `flying`: in flight at the fault; `cut`: of the streams."""
+    tell.plain(_line("fault", _COLUMNS))
+    for found in rows:
+        tell.plain(_line(found.fault, _cells(found)))
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f"{name:<18}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 def _cells(found: Row) -> list[str]:
     def seconds(value: float | None) -> str:
         return "–" if value is None else f"{value:.2f}"
 
+    counts = (found.requests, found.failed, found.refused, found.retried)
+    times = (found.slowest_seconds, found.held_seconds, found.probe_seconds,
+             found.switch_seconds, found.recover_seconds)  # fmt: skip
     return [
-        found.fault, str(found.requests), str(found.failed), str(found.refused),
-        str(found.retried), f"{found.added_p99_ms:+.0f}", seconds(found.slowest_seconds),
-        seconds(found.held_seconds), seconds(found.probe_seconds), seconds(found.switch_seconds),
-        seconds(found.recover_seconds), str(found.in_flight_at_fault), str(found.streams_cut),
+        *map(str, counts), f"{found.added_p99_ms:+.0f}", *map(seconds, times),
+        str(found.in_flight_at_fault), str(found.streams_cut),
     ]  # fmt: skip
 
 
