@@ -154,7 +154,8 @@ class Router(Protocol):
         ...
 
     async def check(self) -> bool:
-        """Whether nginx runs and answers on its control socket, within 1 s."""
+        """Whether nginx runs and answers on its control socket, within 1 s. `state().running`
+        becomes False where it has ended, or was silent several times in a row."""
         ...
 
     async def stop(self) -> None:

@@ -43,8 +43,8 @@ class RouterKeeper:
             self._load(wanted.membership, wanted.routing)
 
     async def runs(self) -> bool:
-        """False where nginx died; it would serve by its last configuration if started again."""
-        return self._jobs.runs(_LOADING) or await self._router.check()
+        """False where nginx died, or has not answered for some time."""
+        return self._jobs.runs(_LOADING) or await self._router.check() or self.state().running
 
     def revive(self, wanted: Desired) -> None:
         log.warning("router.gone")

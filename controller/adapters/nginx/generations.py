@@ -35,18 +35,22 @@ class Generations:
 
     def next(self, serving: int) -> int:
         """A number above all that were ever used."""
-        used = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
-        return max([serving, *used]) + 1
+        return max([serving, *self.newest_first()]) + 1
 
     def path(self, number: int) -> Path:
         return self._folder / str(number)
 
     def write(self, number: int, files: Mapping[str, str], membership: Membership) -> None:
-        """The candidate: nothing reads it until `publish`."""
+        """The candidate: nothing reads it until `publish`. Raises OSError, and leaves nothing of
+        it."""
         self.path(number).mkdir(mode=0o700)
-        for name, text in files.items():
-            write_atomically(self.path(number) / name, text)
-        write_atomically(self.path(number) / _MEMBERSHIP, json.dumps(asdict(membership)))
+        try:
+            for name, text in files.items():
+                write_atomically(self.path(number) / name, text)
+            write_atomically(self.path(number) / _MEMBERSHIP, json.dumps(asdict(membership)))
+        except OSError:
+            self.drop(number)
+            raise
 
     def publish(self, number: int) -> None:
         """Make it what nginx reads at its next start or reload: one atomic step."""
@@ -67,6 +71,11 @@ class Generations:
     def drop(self, number: int) -> None:
         shutil.rmtree(self.path(number), ignore_errors=True)
 
+    def newest_first(self) -> list[int]:
+        """The generations that are still there."""
+        numbers = (int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
+        return sorted(numbers, reverse=True)
+
     def prune(self, current: int, keep: int = 3) -> None:
         """Keep the last few, to look at; nginx reads only the current one."""
         for path in self._folder.iterdir():
@@ -74,17 +83,18 @@ class Generations:
                 shutil.rmtree(path, ignore_errors=True)
 
     def membership(self, number: int) -> Membership | None:
-        """The nodes of a generation, for a controller that finds nginx running."""
+        """The nodes of a generation, for a controller that finds nginx running; None where it
+        cannot be read."""
         try:
             value = json.loads((self.path(number) / _MEMBERSHIP).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return Membership(
-            tuple(
-                Group(group["name"], tuple(Endpoint(**e) for e in group["endpoints"]))
-                for group in value["groups"]
+            return Membership(
+                tuple(
+                    Group(group["name"], tuple(Endpoint(**e) for e in group["endpoints"]))
+                    for group in value["groups"]
+                )
             )
-        )
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # not there, or damaged
+            return None
 
     def secrets(self, jwt_key_file: Path | None) -> Secrets:
         """The salt of the log's key hashes, made once; and the key that verifies tokens."""

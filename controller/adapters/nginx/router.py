@@ -20,7 +20,7 @@ from controller.adapters.nginx.launcher import Launcher
 from controller.adapters.nginx.nginx_version import check_build
 from controller.adapters.nginx.render import CONFIG, Place, render
 from controller.adapters.nginx.settings import RouterSettings
-from controller.core.errors import ReloadRejected, RouterUnavailable
+from controller.core.errors import InvalidConfig, ReloadRejected, RouterUnavailable
 from controller.core.routing import Membership, Routing
 from controller.engine.ports import RouterState
 
@@ -29,6 +29,7 @@ SPOOL_SOCKET: Final = "spool.sock"
 _LOAD_SECONDS: Final = 15.0
 _SETTLED_SECONDS: Final = 0.2  # old workers may accept for 0.1 s more after new ones came
 _STOP_SECONDS: Final = 10.0
+_SILENT_CHECKS: Final = 4  # in a row; what is merely slow must not be started again
 
 
 class NginxRouter:
@@ -42,6 +43,7 @@ class NginxRouter:
         self._loading = asyncio.Lock()
         self._order = _LastAskedWins()
         self._checked_build = False
+        self._silent = 0  # checks in a row
         self._state = RouterState(settings.url, False, 0, None, None)
 
     def state(self) -> RouterState:
@@ -67,9 +69,11 @@ class NginxRouter:
         await asyncio.to_thread(self._switch, routing, ticket)
 
     async def check(self) -> bool:
-        running = await asyncio.to_thread(self._answers)
+        running, answers = await asyncio.to_thread(self._look)
+        self._silent = 0 if answers else self._silent + 1
+        running = running and self._silent < _SILENT_CHECKS
         self._state = replace(self._state, running=running)
-        return running
+        return running and answers
 
     async def stop(self) -> None:
         async with self._loading:
@@ -118,10 +122,15 @@ class NginxRouter:
         self._generations.create()
         self._begun_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         running = self._launcher.is_running()
-        if not running or routing_switch.read_routing(self._run_dir) is None:
-            self._order.run(ticket, lambda: self._write(routing))
         number = self._generations.next(self._state.generation)
-        self._write_candidate(number, membership, routing)
+        try:
+            if not running or routing_switch.read_routing(self._run_dir) is None:
+                self._order.run(ticket, lambda: self._write(routing))
+            self._write_candidate(number, membership, routing)
+        except (ReloadRejected, InvalidConfig, OSError):
+            if not running:
+                self._serve_last_good()
+            raise
         self._take_effect(number, running)
         self._generations.prune(number)
         self._state = replace(self._state, running=True, generation=number, loaded=membership)
@@ -147,6 +156,16 @@ class NginxRouter:
                 f"still serves"
             )
 
+    def _serve_last_good(self) -> None:
+        """Start an nginx that died with the newest configuration that it takes."""
+        for number in self._generations.newest_first():
+            if self._launcher.test(Path(self._place(number).folder) / CONFIG) is None:
+                self._take_effect(number, running=False)
+                loaded = self._generations.membership(number)
+                self._state = replace(self._state, running=True, generation=number, loaded=loaded)
+                log.warning("router.serves_last_good generation=%s", number)
+                return
+
     def _place(self, number: int) -> Place:
         """Our paths as nginx sees them."""
         root = self._launcher.config_root
@@ -163,7 +182,13 @@ class NginxRouter:
         else:
             routing_switch.forget_sockets(self._run_dir)  # a killed nginx may leave one behind
             self._launcher.start()
-        if not self._wait_for(number):
+        is_in_effect = self._wait_for(number)
+        if running and not is_in_effect and self._inspect() is None:
+            # Neither the new nor the old one answers: it hangs, and takes no signal but KILL.
+            log.warning("router.hangs")
+            self._launcher.stop(0.0)
+            self._take_effect(number, running=False)
+        elif not is_in_effect:
             self._generations.restore(before)
             raise ReloadRejected(
                 f"generation {number} did not answer within {_LOAD_SECONDS:.0f} s; nginx says: "
@@ -225,9 +250,11 @@ class NginxRouter:
         log.info("router.adopted generation=%s", generation)
         return None if membership is None else (membership, routing)
 
-    def _answers(self) -> bool:
-        # Workers that lost their master answer, too: nginx runs only where both are there.
-        return self._launcher.is_running() and self._inspect() is not None
+    def _look(self) -> tuple[bool, bool]:
+        """Whether there is an nginx, and whether it answers. Workers that lost their master
+        answer, too."""
+        running = self._launcher.is_running()
+        return running, running and self._inspect() is not None
 
     def _rotate_logs(self, largest_bytes: int) -> None:
         logs = (self.access_log, self._error_log)
