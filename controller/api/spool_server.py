@@ -76,6 +76,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         if os.geteuid() == 0:  # the router's container has a user of its own, who has the folder
             owner = path.parent.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
+        listener.listen()  # from now on connections wait until the server is there
         try:
             yield listener
         finally:
