@@ -51,7 +51,7 @@ def _spool(spool: dict[str, Any] | None) -> list[str]:
     if not spool or not spool["waiting"]:
         return []
     oldest = f"the oldest for {spool['oldest_seconds']:.0f} s"
-    return [f"! {spool['waiting']} requests are kept until a node can serve, {oldest}"]
+    return [f"! requests that wait until a node can serve: {spool['waiting']}, {oldest}"]
 
 
 def _actual(traffic: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
 def test_requests_that_wait_for_a_node_are_told_of_while_there_are_some() -> None:
     waits = {"waiting": 3, "oldest_seconds": 41.6}
     lines = views.status(STATUS | {"spool": waits}).splitlines()
-    assert lines[1] == "! 3 requests are kept until a node can serve, the oldest for 42 s"
+    assert lines[1] == "! requests that wait until a node can serve: 3, the oldest for 42 s"
     nothing = {"waiting": 0, "oldest_seconds": None}
     assert views.status(STATUS | {"spool": nothing}) == views.status(STATUS)
 

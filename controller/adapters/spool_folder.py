@@ -114,9 +114,8 @@ class SpoolFolder:
         return self._entries.get(name)
 
     def waiting(self) -> list[SpoolEntry]:
-        """In the order of acceptance."""
-        with self._lock:
-            return [e for e in self._entries.values() if e.state is SpoolState.WAITING]
+        """In the order of acceptance. Waits for no disk: the event loop asks, too."""
+        return [e for e in list(self._entries.values()) if e.state is SpoolState.WAITING]
 
     def body(self, entry: SpoolEntry) -> Path:
         return self._folder(entry) / spool_entry.BODY

@@ -160,7 +160,7 @@ class _Told:
         if waiting and not self._begun:
             self._begun, self._full = True, False
             return "spool.began", (
-                f"no node could serve: {waiting} requests are kept, and answered when one can"
+                f"no node could serve: requests are kept ({waiting} so far) until one can"
             )
         if self._begun and not self._full and counts["refused"] > self._base["refused"]:
             self._full = True
@@ -171,15 +171,15 @@ class _Told:
         if waiting:
             return None
         late, self._base = counts - self._base, counts.copy()
-        told = [f"{late[name]} {words}" for name, words in _OUTCOMES.items() if late[name]]
+        told = [f"{words}: {late[name]}" for name, words in _OUTCOMES.items() if late[name]]
         begun, self._begun = self._begun, False
         return ("spool.drained", ", ".join(told)) if begun else None
 
 
 _OUTCOMES: Final = {
-    "answered": "requests were answered late",
-    "given_up": "were given up: nodes failed on them",
-    "expired": "were too old before a node could serve",
+    "answered": "requests that were answered late",
+    "given_up": "given up, since nodes failed on them",
+    "expired": "too old before a node could serve",
 }
 
 

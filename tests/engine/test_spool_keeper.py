@@ -184,7 +184,7 @@ async def test_a_request_that_ended_five_nodes_in_a_row_is_given_up(bench: Bench
     answer = bench.folder.answer_of(entry)
     assert answer.status == 500
     assert b"given_up" in answer.body
-    assert "1 were given up: nodes failed on them" in bench.events()[-1][1]
+    assert "given up, since nodes failed on them: 1" in bench.events()[-1][1]
 
 
 async def test_what_waits_too_long_is_not_asked_any_more(bench: Bench) -> None:
@@ -210,9 +210,9 @@ async def test_the_audit_tells_of_an_outage_once(bench: Bench) -> None:
     await bench.round()
     await bench.round()
     assert bench.events() == [
-        ("spool.began", "no node could serve: 1 requests are kept, and answered when one can"),
+        ("spool.began", "no node could serve: requests are kept (1 so far) until one can"),
         ("spool.refused", "there is no room to keep more requests: they get 503"),
-        ("spool.drained", "3 requests were answered late"),
+        ("spool.drained", "requests that were answered late: 3"),
     ]
     bench.keep("of the next outage")
     await bench.round()
