@@ -233,6 +233,10 @@ class RunningFleet:
                 trust_env=False,
             )
 
+    def get(self, path: str) -> httpx.Response:
+        """Through the router."""
+        return httpx.get(f"{self.router_url}{path}", timeout=60, trust_env=False)
+
     @contextlib.contextmanager
     def load(self, clients: int = 4) -> Iterator[Load]:
         """Keep-alive clients that send real audio until the block ends; they never retry."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from pathlib import Path
 
@@ -77,6 +79,46 @@ def test_rollback_with_the_controller_dead_switches_at_once_and_is_finished_late
 def done_at(load: object, answered: int) -> float:
     """When the rollback command had ended: after the answers that were there by then."""
     return max(answer.ended for answer in load.answers[:answered])
+
+
+def test_what_was_kept_while_nobody_could_serve_is_answered_once_over_the_controllers_death(
+    fleet: RunningFleet,
+) -> None:
+    fleet.until_settled()
+    heard = fleet.transcribe().json()["text"]
+    places: list[str] = []
+    kill_nodes(fleet)
+    while len(places) < 8:
+        answer = fleet.transcribe(Prefer="respond-async")
+        if answer.status_code == 200:  # one is back already
+            kill_nodes(fleet)
+            continue
+        assert answer.status_code == 202, answer.text
+        places.append(answer.headers["Location"])
+    fleet.kill_controller()
+    kill_nodes(fleet)
+    for answer in (fleet.get(places[0]), fleet.transcribe(Prefer="respond-async")):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    fleet.up()
+    for place in places:
+        fleet.until(lambda place=place: fleet.get(place).status_code == 200)
+    results = [fleet.get(place) for place in places]
+    assert [result.json().get("text") for result in results] == [heard] * len(places)
+    assert {result.headers["X-ASR-Version"] for result in results} == {"v1"}
+    assert len(set(places)) == len(places)
+    fleet.until(lambda: {"spool.began", "spool.drained"} <= event_kinds(fleet))
+    assert fleet.status()["spool"]["waiting"] == 0
+    fleet.until_settled()
+
+
+def event_kinds(fleet: RunningFleet) -> set[str]:
+    return {event["kind"] for event in fleet.rollout("events")}
+
+
+def kill_nodes(fleet: RunningFleet) -> None:
+    for pid in fleet.node_pids().values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
