@@ -90,7 +90,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         loop.observe_round: _OBSERVE_SECONDS,
         loop.observer.probe_life: loop.config.probes.interval_seconds,
         loop.observer.probe_readiness: loop.config.probes.readiness_interval_seconds,
-        loop.check_router: 1.0,
+        loop.check_router: 0.25,
         loop.observe_traffic: 1.0,
         service.notifier.round: 1.0,
         service.spool.round: 1.0,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.end_to_end.prometheus_server import Prometheus, prometheus
 from tests.end_to_end.running_fleet import ROOT, RunningFleet
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
@@ -83,6 +86,42 @@ def test_a_version_that_takes_no_traffic_can_be_evaluated(fleet: RunningFleet) -
     assert all(item["eval_sets"][0]["utterances"] == 200 for item in result["versions"])
     assert {difference["gate"] for difference in result["differences"]} >= {"cer digits"}
     fleet.until(lambda: "v2-1" not in fleet.node_pids())
+
+
+def documented_configuration(fleet: RunningFleet) -> str:
+    """As docs/operations.md has it, with this fleet's port, and more eager."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    found = re.search(r"^```yaml\n(scrape_configs:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    config = found[1].replace("127.0.0.1:8090", f"127.0.0.1:{fleet.api_port}")
+    rules = ROOT / "alerts" / "asr-rollout.rules.yml"
+    config = config.replace("asr-rollout.rules.yml", str(rules))
+    return f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n{config}"
+
+
+def test_a_prometheus_set_up_as_documented_sees_controller_nodes_and_traffic(
+    fleet: RunningFleet, tmp_path: Path
+) -> None:
+    with prometheus(tmp_path, documented_configuration(fleet)) as watcher:
+        watcher.until(lambda: len(watcher.query("up == 1")) == 4)  # controller, stable, backup
+        assert watcher.query("up == 0") == {}
+        watcher.until(lambda: watcher.query("asr_controller_last_tick_timestamp_seconds"))
+        ready = watcher.query("sum by (pool) (asr_controller_nodes_ready) > 0")
+        assert ready == {("stable",): 2, ("backup",): 1}
+        nodes = {("v1-1",): 1, ("v1-2",): 1, ("backup-v1-1",): 1}
+        assert watcher.query("sum by (node) (asr_node_ready)") == nodes
+        assert fleet.transcribe().status_code == 200
+        answered = 'sum(asr_controller_requests_total{pool="stable", outcome="answered"}) > 0'
+        watcher.until(lambda: watcher.query(answered))
+        watcher.until(lambda: rule_healths(watcher) == {"ok"})
+        told = httpx.get(f"{watcher.url}/metrics", trust_env=False).text
+    assert re.findall(r"^prometheus_target_scrapes_\w*(?:duplicate|exceeded|out)\w*_total [^0]",
+                      told, re.MULTILINE) == []  # fmt: skip
+
+
+def rule_healths(watcher: Prometheus) -> set[str]:
+    groups = (watcher.get("rules") or {"groups": []})["groups"]
+    return {rule["health"] for group in groups for rule in group["rules"]}
 
 
 def test_no_controller_is_exit_status_5(tmp_path: object) -> None:

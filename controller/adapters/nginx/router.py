@@ -183,8 +183,7 @@ class NginxRouter:
             routing_switch.forget_sockets(self._run_dir)  # a killed nginx may leave one behind
             self._launcher.start()
         is_in_effect = self._wait_for(number)
-        if running and not is_in_effect and self._inspect() is None:
-            # Neither the new nor the old one answers: it hangs, and takes no signal but KILL.
+        if running and is_in_effect is None:  # it hangs, and takes no signal but KILL
             log.warning("router.hangs")
             self._launcher.stop(0.0)
             self._take_effect(number, running=False)
@@ -195,19 +194,23 @@ class NginxRouter:
                 f"{_last_line(self._error_log)}; what it served before still serves"
             )
 
-    def _wait_for(self, number: int) -> bool:
-        """Until the new generation answers, and no old worker takes connections any more."""
+    def _wait_for(self, number: int) -> bool | None:
+        """Until the new generation answers, and no old worker takes connections any more; None
+        where in all that time nobody answered, not even an old one."""
         deadline = time.monotonic() + _LOAD_SECONDS
         since: float | None = None
+        answered = False
         while time.monotonic() < deadline:
-            if self._generation_that_answers() != number:
+            generation = self._generation_that_answers()
+            answered = answered or generation is not None
+            if generation != number:
                 since = None
             elif since is None:
                 since = time.monotonic()
             elif time.monotonic() - since > _SETTLED_SECONDS:
                 return True
             time.sleep(0.01)
-        return False
+        return False if answered else None
 
     def _generation_that_answers(self) -> int | None:
         value = self._inspect()
