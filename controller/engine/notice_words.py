@@ -113,6 +113,11 @@ FLEET_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
         "failover.ended": ("Help ended: {message}", "Nothing to do."),
         "backup.problem": ("Backup: {message}", "Do: mend it before it is needed."),
         "backup.mended": ("Backup: {message}", "Nothing to do."),
+        "node.failed": (
+            "Node {subject} ends again and again",
+            "Do: `rollout status` shows its last log lines; it is tried again now and then.",
+        ),
+        "node.recovered": ("Node {subject} is well again", "Nothing to do."),
     },
     "zh": {
         "fleet.alarm": ("告警：{message}", "请查看：`rollout status` 列出是哪些节点。"),
@@ -124,6 +129,11 @@ FLEET_WORDS: Final[Mapping[Language, Mapping[str, Words]]] = {
         "failover.ended": ("备用池已交还：{message}", "不用做什么。"),
         "backup.problem": ("备用池：{message}", "请在用到它之前修好。"),
         "backup.mended": ("备用池：又能接手了", "不用做什么。"),
+        "node.failed": (
+            "节点 {subject} 接连退出",
+            "请查看：`rollout status` 有它最后几行日志；隔一阵会再试。",
+        ),
+        "node.recovered": ("节点 {subject} 已恢复", "不用做什么。"),
     },
 }
 

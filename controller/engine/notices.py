@@ -181,7 +181,11 @@ def _fleet(event: Event, language: Language) -> Notice:
     title, advice = FLEET_WORDS[language][event.kind]
     alarm = event.kind == "fleet.alarm"
     return Notice(
-        Topic.FAILOVER, title.format(message=event.message), advice, event.at, urgent=alarm
+        Topic.FAILOVER,
+        title.format(message=event.message, subject=event.subject),
+        advice,
+        event.at,
+        urgent=alarm,
     )
 
 
@@ -206,4 +210,6 @@ _MAKERS: Final[Mapping[str, Callable[[Event, Language], Notice | None]]] = {
     "failover.ended": _failover,
     "backup.problem": _fleet,
     "backup.mended": _fleet,
+    "node.failed": _fleet,
+    "node.recovered": _fleet,
 }

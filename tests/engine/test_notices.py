@@ -147,6 +147,14 @@ def test_an_alarm_its_end_and_a_drill_are_told() -> None:
     assert notice(event("drill.began"), "en").topic is Topic.DRILL
 
 
+def test_a_node_that_has_failed_is_told_by_name_and_its_log_stays_where_it_is() -> None:
+    failed = notice(Event("node.failed", "v1-1", "out of memory", "controller", NOON), "en")
+    assert failed.title == "Node v1-1 ends again and again"
+    assert "out of memory" not in failed.text
+    recovered = notice(Event("node.recovered", "v1-1", "healthy", "controller", NOON), "zh")
+    assert recovered.title == "节点 v1-1 已恢复"
+
+
 @pytest.mark.parametrize(
     ("outcome", "urgent"), [("passed", False), ("refused", False), ("failed", True)]
 )
