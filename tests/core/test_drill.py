@@ -102,6 +102,7 @@ def test_every_drill_may_begin_in_a_whole_fleet(name: str) -> None:
         (replace(A_FLEET, stable=("v1-1",)), Circumstances(), "only 1 of 2 stable nodes"),
         (replace(A_FLEET, settled=False), Circumstances(), "newest changes"),
         (replace(A_FLEET, failed_over=True), Circumstances(), "backup serves already"),
+        (replace(A_FLEET, helped=True), Circumstances(), "helps stable on"),
         (replace(A_FLEET, problem="no node is ready"), Circumstances(), "no node is ready"),
         (replace(A_FLEET, rollout="v2-7"), Circumstances(), "rollout v2-7 is under way"),
         (replace(A_FLEET, backup_problem="too small"), Circumstances(), "too small"),
@@ -158,7 +159,7 @@ def test_the_situation_is_read_from_the_status() -> None:
             "stable": {"nodes": nodes},
             "backup": {"nodes": [{"name": "backup-v1-1", "health": "healthy"}]},
         },
-        "failover": {"problem": None},
+        "failover": {"problem": None, "help": "none"},
         "alarm": None,
         "rollout": {"id": "v2-1", "phase": "promoted"},
     }
@@ -236,6 +237,15 @@ def test_recovery_is_not_the_moment_before_anybody_noticed() -> None:
     assert recovered(unnoticed, must_be_noticed=True) is None
     assert recovered(unnoticed, must_be_noticed=False) == pytest.approx(0.5)
     assert noticed_by_probe(unnoticed) is None
+
+
+def test_recovery_is_the_last_one_and_must_last() -> None:
+    relapse = (Look(1010.0, hurt=True, whole=False), Look(1012.0, hurt=False, whole=True))
+    again = seen(looks=(*seen().looks, *relapse))
+    assert recovered(again, must_be_noticed=True) == pytest.approx(12.0)
+    later = replace(again, looks=(*again.looks, Look(1018.0, hurt=False, whole=True)))
+    assert recovered(again, True, quiet_seconds=6.0) is None
+    assert recovered(later, True, quiet_seconds=6.0) == pytest.approx(12.0)
 
 
 def test_recovery_follows_the_end_of_a_fault_that_lasts() -> None:

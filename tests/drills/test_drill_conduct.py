@@ -39,7 +39,7 @@ STATUS: dict[str, Any] = {
         "stable": {"nodes": [a_node("v1-1"), a_node("v1-2")]},
         "backup": {"nodes": [a_node("backup-v1-1")]},
     },
-    "failover": {"problem": None},
+    "failover": {"problem": None, "help": "none"},
     "alarm": None,
     "rollout": None,
 }

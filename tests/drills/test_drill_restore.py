@@ -103,7 +103,9 @@ async def test_a_refused_drill_says_why_in_the_audit(tmp_path: Path) -> None:
     }
     router = {"running": True, "settled": True, "failed_over": False}
     status = {"runtime": "process", "router": router, "pools": pools, "alarm": None}
-    keeper = a_keeper(tmp_path, status | {"rollout": None, "failover": {"problem": None}})
+    keeper = a_keeper(
+        tmp_path, status | {"rollout": None, "failover": {"problem": None, "help": "none"}}
+    )
     with pytest.raises(Refused, match="0 of 1 stable nodes are healthy"):
         await keeper.start(await keeper.prospect("kill-stable"), "ann")
     (event,) = keeper.store.last_events(10)  # type: ignore[attr-defined]

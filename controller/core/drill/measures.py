@@ -121,17 +121,26 @@ def switched(seen: Observations) -> float | None:
     return min(ends) - seen.fault_at if ends else None
 
 
-def recovered(seen: Observations, must_be_noticed: bool) -> float | None:
-    """From the fault until all was as before. A look that is older than the controller's own
-    notice tells nothing: `must_be_noticed` waits for that first."""
+def recovered(
+    seen: Observations, must_be_noticed: bool, quiet_seconds: float = 0.0
+) -> float | None:
+    """From the fault until all was as before, and stayed so until the last look, for
+    `quiet_seconds` at least. A look that is older than the controller's own notice tells
+    nothing: `must_be_noticed` waits for that first."""
     looks = _after(seen)
     first = next((look.at for look in looks if look.hurt), None)
     if first is None and must_be_noticed:
         return None
     since = max(seen.fault_ended, first or 0.0)
-    whole = (look.at for look in looks if look.whole and look.at >= since)
-    at = next(whole, None)
-    return None if at is None else at - seen.fault_at
+    at: float | None = None
+    for look in looks:
+        if not look.whole:
+            at = None
+        elif at is None and look.at >= since:
+            at = look.at
+    if at is None or looks[-1].at - at < quiet_seconds:
+        return None
+    return at - seen.fault_at
 
 
 def _after(seen: Observations) -> Sequence[Look]:

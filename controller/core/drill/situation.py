@@ -24,6 +24,7 @@ class Situation:
     backup_wanted: int
     settled: bool
     failed_over: bool = False
+    helped: bool = False  # by the backup, as after a failure until stable was well for a while
     problem: str | None = None
     rollout: str | None = None
     backup_problem: str | None = None
@@ -63,6 +64,7 @@ def situation_of(status: Mapping[str, Any]) -> Situation:
         backup_wanted=len(pools["backup"]["nodes"]),
         settled=bool(router["running"] and router["settled"]),
         failed_over=bool(router["failed_over"]),
+        helped=status["failover"]["help"] != "none",
         problem=status["alarm"],
         rollout=rollout["id"] if under_way else None,
         backup_problem=status["failover"]["problem"] if pools["backup"]["nodes"] else None,
@@ -96,8 +98,8 @@ def _of_the_moment(situation: Situation, circumstances: Circumstances) -> list[s
 def _of_the_fleet(situation: Situation) -> list[str]:
     if situation.problem is not None:
         return [f"the fleet is not well: {situation.problem}"]
-    if situation.failed_over:
-        return ["the backup serves already"]
+    if situation.failed_over or situation.helped:
+        return ["the backup serves already, or helps stable on; `rollout status` tells how long"]
     found = []
     if len(situation.stable) < situation.stable_wanted:
         found.append(
