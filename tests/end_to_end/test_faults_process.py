@@ -1,0 +1,71 @@
+"""Each fault once, under real audio: what must stay true, not how fast it is. The times are
+benchmarks/faults.py's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.faults_injected.hands import Hands, hands_of
+from tests.end_to_end.fault_stories import (
+    flowing_load,
+    is_replaced,
+    until_over,
+    until_served,
+)
+from tests.end_to_end.running_fleet import Load, RunningFleet
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def hands(fleet: RunningFleet) -> Hands:
+    return hands_of(fleet)
+
+
+@pytest.fixture
+def load(fleet: RunningFleet) -> Iterator[Load]:
+    with flowing_load(fleet) as load:
+        yield load
+
+
+def test_a_frozen_node_is_replaced_and_nobody_waits_in_vain(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    replaced = is_replaced(fleet, "v1-1")
+    hands.freeze("v1-1")
+    until_over(fleet, load, replaced)
+    assert load.failed == []
+
+
+def test_a_node_whose_worker_is_killed_goes_on_and_others_answer_meanwhile(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    before = fleet.running_nodes()["v1-2"]
+    log = fleet.state_dir / "nodes" / "v1-2" / "node.log"
+    ready = log.read_text().count('"worker.ready"')
+    hands.kill_worker("v1-2")
+    until_over(fleet, load, lambda: log.read_text().count('"worker.ready"') > ready)
+    assert load.failed == []
+    assert fleet.running_nodes()["v1-2"] == before
+
+
+def test_a_killed_router_costs_the_requests_of_that_moment_only(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    hands.kill_router()
+    again = until_served(fleet, load, time.time())
+    until_over(fleet, load, lambda: True)
+    assert [answer for answer in load.failed if answer.began > again] == []
+
+
+def test_reloads_at_five_a_second_cost_nobody_anything(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    for _ in range(25):
+        hands.reload_router()
+        time.sleep(0.2)
+    until_over(fleet, load, lambda: True)
+    assert load.failed == []
