@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -40,8 +41,9 @@ class LogReader:
     its end first, and then the new log from its beginning. What was moved away twice between two
     looks is not found."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._now = now
         self._previous = path.with_name(f"{path.name}.1")
         self.position: Position | None = None  # None where no log was there yet
 
@@ -61,7 +63,7 @@ class LogReader:
             if self._goes_on_in(self._previous, copy=True):
                 if rest := self._take(self._previous):
                     return rest
-                if not _is_quiet(self._previous):
+                if not self._is_quiet(self._previous):
                     return []  # a worker that has not heard of the new log yet may write to it
             self.position = None
         if self.position is None and (inode := _inode(self._path)) is not None:
@@ -99,18 +101,17 @@ class LogReader:
             return []
         return complete.decode(errors="replace").split("\n") if complete else []
 
+    def _is_quiet(self, path: Path) -> bool:
+        try:
+            return not 0 <= self._now() - path.stat().st_mtime < _QUIET_SECONDS
+        except FileNotFoundError:
+            return True
+
 
 def _mark(file: BinaryIO, offset: int) -> int | None:
     begin = max(0, offset - _MARKED_BYTES)
     file.seek(begin)
     return zlib.crc32(file.read(offset - begin)) if offset else None
-
-
-def _is_quiet(path: Path) -> bool:
-    try:
-        return not 0 <= time.time() - path.stat().st_mtime < _QUIET_SECONDS
-    except FileNotFoundError:
-        return True
 
 
 def _inode(path: Path) -> int | None:

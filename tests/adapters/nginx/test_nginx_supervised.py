@@ -88,7 +88,7 @@ async def test_whatever_is_killed_of_it_new_connections_are_served_again(
         await bench.client.aclose()  # an orphan serves a kept connection to its end
         await until(whole)
         assert await answers(bench)
-        assert keeper.revivals == (0 if killed == "workers" else 1)
+        assert bool(keeper.revivals) is (killed != "workers")
 
 
 async def dead(bench: Bench) -> None:
