@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -71,7 +71,7 @@ class FleetFile:
     notifications: tuple[Target, ...] = ()
     api_keys: ApiKeys = NO_KEYS
     review: ReviewOptions = ReviewOptions()
-    spool: SpoolLimits = SpoolLimits()
+    spool: SpoolLimits = field(default_factory=SpoolLimits)
     drills: tuple[ScheduledDrill, ...] = ()
 
 
