@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.faults_injected.hands import Hands
+from benchmarks.faults_injected.hands import Hands, end
 from benchmarks.fleet import BenchFleet, Runtime
 
 # No gates and no holds: how a fault is survived is measured, not what leads to a promotion.
@@ -69,8 +69,9 @@ class Fault:
 def _killing(*names: str) -> Act:
     @contextlib.contextmanager
     def act(scene: Scene) -> Iterator[None]:
+        victims = scene.hands.nodes(*names)
         scene.begin()
-        scene.hands.kill(*names)
+        end(victims)
         yield
 
     return act
@@ -153,8 +154,9 @@ def _remove_emptied(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _kill_router(scene: Scene) -> Iterator[None]:
+    victims = scene.hands.router_family()
     scene.begin()
-    scene.hands.kill_router()
+    end(victims)
     yield
 
 
@@ -182,8 +184,9 @@ def _half_on_canary(scene: Scene) -> None:
 
 @contextlib.contextmanager
 def _rollback_in_fault(scene: Scene) -> Iterator[None]:
+    victims = scene.hands.nodes(*ONE)
     scene.begin()
-    scene.hands.kill(ONE[0])
+    end(victims)
     scene.fleet.client.post("/api/rollback", {})
     yield
     scene.fleet.wait_until(
@@ -196,8 +199,9 @@ def _promote_in_fault(scene: Scene) -> Iterator[None]:
     scene.fleet.wait_until(
         "the step is over", lambda: scene.fleet.rollout()["phase"] == "waiting", 60
     )
+    victims = scene.hands.nodes("v2-1")
     scene.begin()
-    scene.hands.kill("v2-1")
+    end(victims)
     scene.fleet.client.post("/api/rollouts/current/promote", {"full": True})
     yield
     scene.fleet.wait_until(

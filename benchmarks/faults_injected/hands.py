@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -55,8 +55,10 @@ class Hands(ABC):
 
     def kill(self, *names: str) -> None:
         """SIGKILL to all of them in the same moment."""
-        for process in [self.node(name) for name in names]:
-            process.kill()
+        end(self.nodes(*names))
+
+    def nodes(self, *names: str) -> list[psutil.Process]:
+        return [self.node(name) for name in names]
 
     def kill_worker(self, name: str) -> None:
         """SIGKILL to the process that holds the model, as the kernel does that is out of memory."""
@@ -68,12 +70,12 @@ class Hands(ABC):
             worker.kill()
 
     def kill_router(self) -> None:
+        end(self.router_family())
+
+    def router_family(self) -> list[psutil.Process]:
         """The master first: it would start workers anew."""
         master = self.router()
-        workers = master.children(recursive=True)
-        for process in (master, *workers):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        return [master, *master.children(recursive=True)]
 
     def reload_router(self) -> None:
         self.router().send_signal(signal.SIGHUP)
@@ -164,6 +166,13 @@ class DockerHands(Hands):
         if not found:
             raise FleetFailed(f"no container {wanted} runs")
         return found[0]
+
+
+def end(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL, without a look for them: that takes a while on a busy machine."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def hands_of(fleet: AnyFleet) -> Hands:

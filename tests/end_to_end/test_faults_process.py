@@ -69,3 +69,17 @@ def test_reloads_at_five_a_second_cost_nobody_anything(
         time.sleep(0.2)
     until_over(fleet, load, lambda: True)
     assert load.failed == []
+
+
+def test_a_rollback_while_a_stable_node_dies_loses_nothing(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    fleet.start("v2")
+    fleet.until_phase("waiting")
+    fleet.until(lambda: "v2" in {answer.version for answer in load.answers})
+    killed = is_replaced(fleet, "v1-2")
+    hands.kill("v1-2")
+    fleet.run("rollback")
+    until_over(fleet, load, killed)
+    assert load.failed == []
+    assert fleet.status()["rollout"]["phase"] == "rolled_back"
