@@ -83,3 +83,13 @@ def test_a_rollback_while_a_stable_node_dies_loses_nothing(
     until_over(fleet, load, killed)
     assert load.failed == []
     assert fleet.status()["rollout"]["phase"] == "rolled_back"
+
+
+def test_where_every_node_died_each_request_is_answered_or_refused(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    names = list(fleet.running_nodes())
+    killed = is_replaced(fleet, names[0])
+    hands.kill(*names)
+    until_over(fleet, load, killed)
+    assert {answer.status for answer in load.answers} <= {200, 503}
