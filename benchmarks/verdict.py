@@ -25,6 +25,7 @@ from benchmarks.rollouts_simulated.cases import (
     SHAPES_REQUESTS,
     USERS,
     Row,
+    false_at_half,
     false_by_shape,
     passed_at_margin,
     rows_of,
@@ -64,6 +65,7 @@ def simulate_users(users: int, rollouts: int, seed: int, requests: int) -> dict[
     return {
         "rows": rows_of(users, rollouts, seed, requests),
         "false_by_shape": false_by_shape(users, rollouts, seed, fewer),
+        "false_at_half": false_at_half(users, rollouts, seed, fewer),
         "passed_at_margin": passed_at_margin(users, rollouts, seed, fewer),
     }
 
@@ -78,6 +80,8 @@ def numbers(found: dict[int, dict[str, Any]], rollouts: int, seed: int) -> dict[
     shapes = {users: part["false_by_shape"] for users, part in found.items()}
     false = [row.rolled_back for row in rows if row.case == "equal"]
     false += [rate for rates in shapes.values() for rate in rates.values()]
+    halves = {users: part["false_at_half"] for users, part in found.items()}
+    false += halves.values()
     evaluations = max(20, rollouts // 10)
     return {
         "false_rollback_rate": round(max(false) + float(leaks.false.mean()), 4),
@@ -88,6 +92,7 @@ def numbers(found: dict[int, dict[str, Any]], rollouts: int, seed: int) -> dict[
         "floor_requests": round(wald_floor()),
         "false_rollback_rate_memory": float(leaks.false.mean()),
         "false_rollback_rate_other_shapes": shapes,
+        "false_rollback_rate_at_half": halves,
         "promoted_at_margin": {users: part["passed_at_margin"] for users, part in found.items()},
         "leak": {"missed": leaks.missed, "hours": round(leaks.hours, 2)},
         "words": {
@@ -121,6 +126,8 @@ def show(found: dict[str, Any], rows: Sequence[Row], tell: Narrator) -> None:
     for users, rates in found["false_rollback_rate_other_shapes"].items():
         told = ", ".join(f"{shape} {100 * rate:.2f} %" for shape, rate in rates.items())
         tell.say(f"equal version, {users} users whose rates are otherwise: rolled back {told}")
+    for users, rate in found["false_rollback_rate_at_half"].items():
+        tell.say(f"equal version, {users} users, half of them: rolled back {100 * rate:.2f} %")
     for users, rate in found["promoted_at_margin"].items():
         tell.say(f"worse by just the margin, {users} users: passed {100 * rate:.2f} % (at most 5)")
     targets = [[key, f"{found[key]:g}", f"<= {most:g}"] for key, most in _TARGETS.items()]

@@ -165,6 +165,14 @@ def false_by_shape(
     return found
 
 
+def false_at_half(users: int, rollouts: int, seed: int, requests: int = SHAPES_REQUESTS) -> float:
+    """False rollbacks, by either test, where the canary has half of the users from the start."""
+    equal = simulate(
+        seed + 40, rollouts, users, requests, Fault(), latency=True, bins=False, share=0.5
+    )
+    return float((_decided(equal, "equal").requests >= 0).mean())
+
+
 def passed_at_margin(
     users: int, rollouts: int, seed: int, requests: int = SHAPES_REQUESTS
 ) -> float:

@@ -56,7 +56,8 @@ class EventTests:
         self._canary_rates = np.zeros((rollouts, len(self._extras)))
         self._log = np.zeros((rollouts, len(self._extras)))
         self._clean = np.zeros(rollouts)
-        self._learned = np.zeros((4, rollouts))  # requests, events, pairs, event pairs
+        self._learned = np.zeros((2, rollouts))  # requests, events
+        self._beliefs = np.repeat(np.array(hazard.BELIEFS)[:, None], rollouts, axis=1)
         self._pending: list[tuple[int, int, int, bool, Floats]] = []
         self._stable_keys = np.zeros(rollouts, np.int64)
         self._canary_requests = np.zeros(rollouts, np.int64)
@@ -78,15 +79,16 @@ class EventTests:
         self._learn(chunk, bad, events)
         self._bet_on_good_ones(chunk, bad)
 
+    def _mean(self) -> Floats:
+        requests, events = self._learned
+        prior = hazard.PRIOR_REQUESTS
+        return (events + prior * self.expected) / (requests + prior)
+
     def _parameters(self) -> tuple[Floats, Floats]:
-        requests, events, pairs, event_pairs = self._learned
-        prior, spread = hazard._PRIOR_REQUESTS, hazard._PRIOR_SPREAD
-        mean = (events + prior * self.expected) / (requests + prior)
-        observed = event_pairs + hazard._PRIOR_PAIRS * (1 + spread)
-        shape = 1 / np.clip(
-            observed / (mean**2 * pairs + hazard._PRIOR_PAIRS) - 1, *hazard._SPREADS
-        )
-        return shape, shape / mean
+        weights = np.exp(self._beliefs - self._beliefs.max(axis=0))
+        logs = (weights * np.log(hazard.SPREADS)[:, None]).sum(axis=0)
+        shape = np.exp(-logs / weights.sum(axis=0))
+        return shape, shape / self._mean()
 
     def _add_rates(self, chunk: Chunk, shape: Floats, size: Floats, events: Ints) -> None:
         fade = event_test._FADE**CHUNK
@@ -193,11 +195,14 @@ class EventTests:
         self._clean += (told & ~bad).sum(axis=1) * np.log((1 - supposed) / (1 - self.margin))
 
     def _learn(self, chunk: Chunk, bad: Bools, events: Ints) -> None:
+        mean = self._mean()[:, None]
+        for beliefs, spread in zip(self._beliefs, hazard.SPREADS, strict=True):
+            shape = 1 / spread
+            foretold = (shape + events) / (shape / mean + chunk.before)
+            foretold = np.minimum(hazard.HIGHEST_RATE, foretold)
+            beliefs += np.log(np.where(bad, foretold, 1 - foretold)).sum(axis=1)
+        self._learned[0] += CHUNK
+        self._learned[1] += bad.sum(axis=1)
         stable = ~chunk.canary
-        young = stable & (chunk.before < hazard._REQUESTS_FOR_SPREAD)
-        self._learned[0] += stable.sum(axis=1)
-        self._learned[1] += (stable & bad).sum(axis=1)
-        self._learned[2] += np.where(young, 2 * chunk.before, 0).sum(axis=1)
-        self._learned[3] += np.where(young & bad, 2 * events, 0).sum(axis=1)
         self._stable_keys += (stable & (chunk.before == 0)).sum(axis=1)
         self._canary_requests += chunk.canary.sum(axis=1)

@@ -48,6 +48,7 @@ def simulate(
     *,
     latency: bool = False,
     bins: bool = True,
+    share: float = SHARE,
 ) -> Outcome:
     """`requests` a rollout. `latency`: test it too; `bins`: keep on counting for the peers after
     we have decided everywhere."""
@@ -55,7 +56,7 @@ def simulate(
     for first in range(0, rollouts, _BATCH):
         rng = np.random.default_rng([seed, users, first])
         size = min(_BATCH, rollouts - first)
-        done.append(_batch(rng, size, users, requests, fault, shape, latency, bins))
+        done.append(_batch(rng, size, users, requests, fault, shape, latency, bins, share))
     return _joined(done)
 
 
@@ -68,8 +69,9 @@ def _batch(
     shape: str,
     latency: bool,
     bins: bool,
+    share: float,
 ) -> Outcome:
-    traffic = Traffic(rng, rollouts, users, fault, shape, latency)
+    traffic = Traffic(rng, rollouts, users, fault, shape, latency, share)
     keys = traffic.is_canary
     success = EventTests(keys, rollouts, 0.01, 0.01, FAIL_BUDGET[Kind.SUCCESS])
     slow = EventTests(keys, rollouts, 0.05, 0.05, FAIL_BUDGET[Kind.LATENCY], STRETCHED)

@@ -64,11 +64,12 @@ class Traffic:
         fault: Fault,
         shape: str = "beta",
         seconds: bool = True,
+        share: float = SHARE,
     ) -> None:
         self._rng, self._users, self._fault, self._seconds = rng, users, fault, seconds
         size = (rollouts, users)
         rates = _own_rates(rng, size, shape)
-        self.is_canary = (rng.random(size) < SHARE).ravel()
+        self.is_canary = (rng.random(size) < share).ravel()
         self._equal = rates.ravel().astype(np.float32)
         worse = 1 - (1 - rates) * (1 - fault.extra)
         self._worse = np.where(self.is_canary, worse.ravel(), rates.ravel()).astype(np.float32)

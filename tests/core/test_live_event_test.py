@@ -63,12 +63,24 @@ def test_two_percent_more_errors_are_found_within_three_times_walds_floor_on_ave
     assert sum(n or 0 for n in found) / len(found) < 3 * 342
 
 
-def test_a_canary_that_fails_always_is_caught_though_it_has_one_key_only() -> None:
+def always_failing(keys: int) -> list[tuple[bool, str, bool]]:
+    """600 requests of 30 keys to stable, then every tenth to a canary, where each fails."""
     stable = [(False, f"s{i % 30}", i % 100 == 0) for i in range(600)]
-    broken = [(i % 10 == 0, "c" if i % 10 == 0 else f"s{i % 30}", i % 10 == 0) for i in range(200)]
-    found = canary_requests_until_sure([*stable, *broken])
+    later = range(200)
+    return stable + [
+        (i % 10 == 0, f"c{i // 10 % keys}" if i % 10 == 0 else f"s{i % 30}", i % 10 == 0)
+        for i in later
+    ]
+
+
+def test_a_canary_that_fails_always_is_caught_though_it_has_five_keys_only() -> None:
+    found = canary_requests_until_sure(always_failing(keys=5))
     assert found is not None
     assert found <= KNOWN_AFTER + 10
+
+
+def test_one_key_that_fails_always_may_be_the_users_fault() -> None:
+    assert canary_requests_until_sure(always_failing(keys=1)) is None
 
 
 def test_a_user_who_always_fails_often_is_no_fault_of_the_version() -> None:
@@ -163,8 +175,8 @@ def test_a_larger_share_of_the_traffic_is_not_taken_for_more_failures() -> None:
 
 def test_an_equal_version_passes_and_one_worse_by_the_margin_does_not() -> None:
     passed = math.log(1 / 0.05)
-    equal = [after(requests(s, 40_000, 400)).within >= passed for s in range(2)]
-    worse = [after(requests(s, 40_000, 400, extra=0.0101)).within >= passed for s in range(2)]
+    equal = [after(requests(s, 80_000, 400)).within >= passed for s in range(2)]
+    worse = [after(requests(s, 80_000, 400, extra=0.0101)).within >= passed for s in range(2)]
     assert all(equal)
     assert not any(worse)
 

@@ -97,8 +97,7 @@ class EventTest:
             self._weigh_pending()
         if canary or event:
             self._keep_the_most()
-        if not canary:
-            self.frailty.learn(requests, events, event)
+        self.frailty.learn(requests, events, event)
         pool.count(key, event)
 
     def learn(self, key: str, event: bool) -> None:

@@ -5,53 +5,60 @@ again, on whatever version. Rates of keys are taken as gamma distributed (the sh
 survival analysis: Clayton 1978; Hougaard 2000), so a key's next request fails at
 (shape + failures) / (shape / mean + requests). What a key's past explains is no news of a version.
 
-Mean and shape are learned as the requests come, from the old version's keys alone."""
+Mean and shape are learned as the requests come, from the keys of both versions: if these are
+equal, the half into which a key fell tells nothing of it. Of the shape, how well each of several
+would have foretold every request (prequential likelihood: Dawid 1984)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple
 
 HIGHEST_RATE: Final = 0.95
-# What is believed before anything is seen, and how many observations that belief is worth.
-_PRIOR_REQUESTS: Final = 100
-_PRIOR_PAIRS: Final = 5.0
-_PRIOR_SPREAD: Final = 3.0  # squared coefficient of variation of the keys' own rates
-_SPREADS: Final = (0.3, 30.0)
-# Of each key as many requests tell of the spread: else the busiest keys alone would.
-_REQUESTS_FOR_SPREAD: Final = 200
+# How many requests the mean that is believed before anything is seen is worth.
+PRIOR_REQUESTS: Final = 300
+# Squared coefficients of variation that the keys' own rates may have; before anything is seen
+# they are believed log-normal.
+SPREADS: Final = tuple(0.3 * 2.0**i for i in range(8))
+_BELIEVED_SPREAD: Final = 2.0
+_BELIEVED_SIGMA: Final = 1.2
+BELIEFS: Final = tuple(
+    -0.5 * (math.log(spread / _BELIEVED_SPREAD) / _BELIEVED_SIGMA) ** 2 for spread in SPREADS
+)
 
 
 @dataclass(slots=True)
 class Frailty:
-    """`expected` is the rate believed before anything is seen (a ratio)."""
+    """`expected` is the rate believed before anything is seen (a ratio); `beliefs` are the
+    logarithms of how much each of `SPREADS` is believed."""
 
     expected: float = 0.01
     requests: int = 0
     events: int = 0
-    pairs: int = 0  # ordered pairs of requests of one key
-    event_pairs: int = 0  # of them, where both failed
+    beliefs: list[float] = field(default_factory=lambda: list(BELIEFS))
 
     def learn(self, requests: int, events: int, event: bool) -> None:
-        """One more request of a key of the old version, which had `requests`, `events` of them
-        bad."""
+        """One more request of a key, which had `requests`, `events` of them bad."""
+        mean = self.mean
+        for i, spread in enumerate(SPREADS):
+            shape = 1 / spread
+            foretold = min(HIGHEST_RATE, (shape + events) / (shape / mean + requests))
+            self.beliefs[i] += math.log(foretold) if event else math.log1p(-foretold)
         self.requests += 1
         self.events += event
-        if requests < _REQUESTS_FOR_SPREAD:
-            self.pairs += 2 * requests
-            self.event_pairs += 2 * events * event
 
     @property
     def mean(self) -> float:
-        believed = _PRIOR_REQUESTS * self.expected
-        return (self.events + believed) / (self.requests + _PRIOR_REQUESTS)
+        believed = PRIOR_REQUESTS * self.expected
+        return (self.events + believed) / (self.requests + PRIOR_REQUESTS)
 
     def parameters(self) -> tuple[float, float]:
         """Shape, and shape by mean: the key's prior events and prior requests."""
-        alike = self.mean**2 * self.pairs  # pairs expected if all keys were alike
-        observed = self.event_pairs + _PRIOR_PAIRS * (1 + _PRIOR_SPREAD)
-        low, high = _SPREADS
-        shape = 1 / min(high, max(low, observed / (alike + _PRIOR_PAIRS) - 1))
+        most = max(self.beliefs)
+        weights = [math.exp(belief - most) for belief in self.beliefs]
+        logs = sum(w * math.log(s) for w, s in zip(weights, SPREADS, strict=True))
+        shape = math.exp(-logs / sum(weights))
         return shape, shape / self.mean
 
     def to_json(self) -> dict[str, Any]:
