@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from controller.core.desired import NodeView, is_apart, is_backup, main_version
 from controller.core.failover import Failover, Help, Strength, follow
@@ -23,6 +24,7 @@ from controller.engine.ports import RouterState
 from controller.engine.records import Event
 
 log = logging.getLogger(__name__)
+_KEPT_EVENTS: Final = 1000  # while the store cannot write; then the oldest are lost
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class FailoverKeeper:
         self._ledger = ledger
         self._now = now
         self._steadiness: Mapping[str, Steadiness] = {}
+        self._untold: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self._write_error: str | None = None  # of the last attempt
         self.capacity = CapacityKeeper(config)
         self.state = Failover()
         self.counts = FailoverCounts()
@@ -81,8 +85,9 @@ class FailoverKeeper:
         else:
             self.state = Failover(began=True)
 
-    async def look(self, router: RouterState) -> None:
-        """Once a tick, before what is desired is computed."""
+    def look(self, router: RouterState) -> None:
+        """Once a tick, before what is desired is computed. A store that cannot write keeps
+        nobody from failing over: what there is to tell is told at the end of the tick."""
         views, now = self._observer.views(), self._now().timestamp()
         rules, stable = self._config.failover, self._ledger.fleet.stable
         ready = {name: view.ready for name, view in views.items()}
@@ -92,13 +97,26 @@ class FailoverKeeper:
         digest, health = self._observer.digests.get(stable), self._observer.health
         helps = state.help is not Help.NONE
         news = self.capacity.check_backup(now, stable, digest, views, health, helps)
-        events = [*self._node_events(steadiness), *self._events(state, main, now)]
+        self._untold.extend(self._node_events(steadiness))
+        self._untold.extend(self._events(state, main, now))
         if news is not None:
-            events.append(self._event(news[0], "fleet", news[1]))
-        if events:
-            await self._ledger.write(events)  # what fails here is found again by the next tick
+            self._untold.append(self._event(news[0], "fleet", news[1]))
         self._count(steadiness, state)
         self._steadiness, self.state = steadiness, state
+
+    async def tell(self) -> None:
+        """Write down what there is to tell; what cannot be written waits for the next tick."""
+        if not self._untold:
+            return
+        try:
+            await self._ledger.write(tuple(self._untold))
+        except Exception as error:  # whatever it is: it must not stop the tick
+            if str(error) != self._write_error:
+                log.exception("failover.untold events=%s", len(self._untold))
+            self._write_error = str(error)
+            return
+        self._untold.clear()
+        self._write_error = None
 
     def _strength(
         self,

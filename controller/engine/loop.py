@@ -258,7 +258,7 @@ class Loop:
             await self._inbox.read_again()
             self._failed = False
         await self.observer.trust(self._ports.now())
-        await self.failover.look(self.router.state())
+        self.failover.look(self.router.state())
         outcomes: dict[int, Outcome] = {}
         try:
             await self._carry_out_intents(outcomes)
@@ -333,4 +333,5 @@ class Loop:
         self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None
+        await self.failover.tell()
         await self.alarm.tell(wanted.alarm, running)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -210,3 +213,56 @@ async def test_a_backup_too_small_for_the_load_is_told_once_that_lasts_and_when_
     await serve(driver, 1.0, seconds=int(LASTS_SECONDS))
     assert len(told(driver, "backup.problem")) == 1
     assert len(told(driver, "backup.mended")) == 1
+
+
+class Disk:
+    """Its store's writes fail while it is full."""
+
+    def __init__(self, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = True
+        save = driver.store.save
+
+        def save_or_fail(*args: Any) -> None:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(*args)
+
+        monkeypatch.setattr(driver.store, "save", save_or_fail)
+
+
+async def test_stable_fails_over_and_is_restarted_while_the_store_cannot_write(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(driver, monkeypatch)
+    driver.world.slow |= {"v1-1", "v1-2"}
+    started = len(driver.world.started)
+    for name in ("v1-1", "v1-2"):
+        driver.world.end(name)
+    for _ in range(3):
+        with contextlib.suppress(OSError):  # the alarm's own words, at the end of a tick
+            await driver.round()
+    assert driver.world.routing.stable == "backup"
+    assert {"v1-1", "v1-2"} <= set(driver.world.started[started:])
+    disk.is_full = False
+    await driver.round()
+    await driver.round()
+    assert [event.message for event in told(driver, "failover.begun")] == [
+        "the backup serves for v1: stable has no ready node"
+    ]
+    assert driver.loop.failover.counts.failovers == 1
+
+
+async def test_a_problem_of_the_backup_that_could_not_be_written_down_is_told_once_it_can(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(driver, monkeypatch)
+    driver.world.slow.add("backup-v1-1")
+    driver.world.end("backup-v1-1")
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            await driver.round()
+        driver.clock.pass_seconds(LASTS_SECONDS)
+    disk.is_full = False
+    await driver.round()
+    await driver.round()
+    assert len(told(driver, "backup.problem")) == 1
