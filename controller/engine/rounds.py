@@ -15,7 +15,9 @@ Ask = Callable[[ObservedNode], Coroutine[Any, Any, None]]
 
 
 class Rounds:
-    """Whoever has not answered the last question is left out until it has, or has failed."""
+    """Whoever owes an answer is asked the next question of a spread round as soon as it has
+    answered or failed: with a time-out as long as the interval each would else be due a moment
+    too early, and every second one left out."""
 
     def __init__(self, ask: Ask, shift: float = 0.0) -> None:
         """`ask` raises nothing. `shift`: by which part of a round this question comes after
@@ -23,6 +25,7 @@ class Rounds:
         self._ask = ask
         self._shift = shift
         self._asked: dict[str, asyncio.Task[None]] = {}  # by node
+        self._due: dict[str, ObservedNode] = {}  # to be asked when they have answered or failed
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def at_once(self, nodes: Sequence[ObservedNode]) -> None:
@@ -49,10 +52,19 @@ class Rounds:
             wait = began + part * over_seconds - time.monotonic()
             if wait > _TOGETHER_SECONDS:
                 await asyncio.sleep(wait)
-            self._begin(nodes[number])
+            if nodes[number].name in self._asked:
+                self._due[nodes[number].name] = nodes[number]
+            else:
+                self._begin(nodes[number])
 
     def _begin(self, node: ObservedNode) -> None:
         if node.name not in self._asked:
             task = asyncio.create_task(self._ask(node))
             self._asked[node.name] = task
-            task.add_done_callback(lambda _: self._asked.pop(node.name, None))
+            task.add_done_callback(lambda task: self._end(node.name, task))
+
+    def _end(self, name: str, task: asyncio.Task[None]) -> None:
+        self._asked.pop(name, None)
+        node = self._due.pop(name, None)
+        if node is not None and not task.cancelled():  # else it is closed
+            self._begin(node)
