@@ -142,20 +142,25 @@ class SpoolFolder:
 
     def sweep(self) -> int:
         """Delete what is too old; how many that waited are given up by it."""
-        now, expired = self._now(), 0
+        now, before = self._now(), self.counts["expired"]
         for entry in list(self._entries.values()):
             if now < entry.expires_at(self.limits):
                 continue
-            if entry.state is SpoolState.EXPIRED:
-                with self._lock:
-                    del self._entries[entry.id]
-                shutil.rmtree(self._folder(entry))
-                continue
-            expired += entry.state is SpoolState.WAITING
-            spool_entry.write_expired(self._folder(entry), now)
-            self._put(replace(entry, expired_at=now))
-        self.counts["expired"] += expired
-        return expired
+            try:
+                self._expire(entry, now)
+            except OSError as error:  # of this one only; %r has no path, a secret here
+                log.error("spool.not_swept order=%s reason=%r", entry.order, error)
+        return self.counts["expired"] - before
+
+    def _expire(self, entry: SpoolEntry, now: datetime.datetime) -> None:
+        if entry.state is SpoolState.EXPIRED:
+            with self._lock:
+                del self._entries[entry.id]
+            shutil.rmtree(self._folder(entry))
+            return
+        spool_entry.write_expired(self._folder(entry), now)
+        self._put(replace(entry, expired_at=now))
+        self.counts["expired"] += entry.state is SpoolState.WAITING
 
     def summary(self) -> dict[str, Any]:
         """Of this moment, and counts since this controller began."""

@@ -36,12 +36,12 @@ class SpoolSender:
         Raises NodeUnavailable where the node could not be asked now, NoTranscript where it was
         asked and failed: it ended, answered 500 or was silent for too long."""
         headers = {
-            "Content-Type": entry.asked.content_type,
-            "Content-Length": str(entry.size),
-            "X-Request-ID": node_request_id(entry),
+            b"Content-Type": entry.asked.content_type.encode("latin-1"),  # as it came
+            b"Content-Length": str(entry.size).encode(),
+            b"X-Request-ID": node_request_id(entry).encode(),
         }
         if (key := self._api_key()) is not None:
-            headers["Authorization"] = f"Bearer {key}"
+            headers[b"Authorization"] = f"Bearer {key}".encode()
         url = f"http://{address}{entry.asked.target}"
         try:
             # Of its own: requests are rare, and nodes come and go. Never through a proxy.

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from controller.core.desired import Desired, NodeView
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.routing import BACKUP_GROUP
-from controller.core.spool import LateAnswer, SpoolEntry
+from controller.core.spool import LONGEST_PAUSE_SECONDS, LateAnswer, SpoolEntry
 from controller.engine.jobs import Jobs
 from controller.engine.ports import Store
 from controller.engine.records import Event
@@ -84,6 +84,7 @@ class SpoolKeeper:
         self._now = now
         self._due: dict[str, float] = {}  # of those that let others go first, monotonic
         self._refused: Counter[str] = Counter()  # rounds in which nodes were too busy for it
+        self._turned_away = 0  # by nodes that were too busy, all requests together
         self._told = _Told()
 
     def summary(self) -> dict[str, Any]:
@@ -109,16 +110,29 @@ class SpoolKeeper:
 
     async def _ask(self, entry: SpoolEntry, addresses: Sequence[str]) -> bool:
         """Whether to go on at once."""
-        address = addresses[entry.failures % len(addresses)]
+        try:
+            return await self._try(entry, addresses)
+        except OSError as error:  # of our disk, which may be full; %r has no path, a secret here
+            log.error("spool.disk_failed order=%s reason=%r", entry.order, error)
+            self._due[entry.id] = time.monotonic() + LONGEST_PAUSE_SECONDS
+            return False  # but another one is next
+
+    async def _try(self, entry: SpoolEntry, addresses: Sequence[str]) -> bool:
+        address = addresses[(entry.failures + self._turned_away) % len(addresses)]
         try:
             answer = await self._sender.ask(address, entry, self._spool.body(entry))
         except NoTranscript as error:
             await self._failed(entry, str(error))
-            return True
         except NodeUnavailable as error:
             log.info("spool.not_asked order=%s reason=%s", entry.order, error)
+            self._turned_away += 1  # the next node has its turn
             return self._is_patience_over(entry)
-        await self._answer(entry, answer)
+        except OSError:
+            raise  # says nothing of the request
+        except Exception as error:  # of this one only: it must not keep the others waiting
+            await self._failed(entry, repr(error))
+        else:
+            await self._answer(entry, answer)
         return True
 
     async def _failed(self, entry: SpoolEntry, reason: str) -> None:

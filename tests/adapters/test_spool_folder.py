@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,17 @@ def test_an_answer_stays_for_the_whole_time_after_it_came(spools: Spools) -> Non
     assert found is not None
     assert found.state is SpoolState.EXPIRED
     assert not list(spools.path.glob("*/answer"))
+
+
+def test_one_that_cannot_be_deleted_keeps_nobody_else(spools: Spools) -> None:
+    spools.limits = SpoolLimits(max_age_seconds=60)
+    folder = spools.open()
+    gone, other = keep(folder), keep(folder)
+    shutil.rmtree(folder.body(gone).parent)
+    spools.pass_seconds(60)
+    assert folder.sweep() == 1
+    assert not folder.body(other).exists()
+    assert folder.waiting() == [gone]
 
 
 def test_failures_are_counted_across_restarts(spools: Spools) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,6 +72,13 @@ async def test_the_request_is_repeated_as_it_was_with_the_controllers_key(body: 
     assert sent["content-type"] == "x/y"
     assert sent["authorization"] == "Bearer the controller's"
     assert sent["x-request-id"] == node_request_id(ENTRY)
+
+
+async def test_a_header_is_repeated_as_it_came_even_where_it_is_no_ascii(body: Path) -> None:
+    asked = dataclasses.replace(ENTRY.asked, content_type="multipart/form-data; boundary=\xe9")
+    async with Node(answer(200)).running() as node:
+        await SpoolSender().ask(node.address, dataclasses.replace(ENTRY, asked=asked), body)
+    assert b"boundary=\xe9\r\n" in node.head
 
 
 def test_a_node_learns_no_name_that_lets_it_read_the_result() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +42,13 @@ class FakeSender:
 
     behaviours: dict[bytes, Behaviour] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    busy: str | None = None  # the address of a node that is so for everyone
 
     async def ask(self, address: str, entry: SpoolEntry, body: Path) -> LateAnswer:
         heard = await asyncio.to_thread(body.read_bytes)
         self.asked.append((address, heard.decode()))
-        return self.behaviours.get(heard, hear)(address, heard)
+        behaviour = be_busy if address == self.busy else self.behaviours.get(heard, hear)
+        return behaviour(address, heard)
 
 
 @dataclass
@@ -185,6 +188,61 @@ async def test_a_request_that_ended_five_nodes_in_a_row_is_given_up(bench: Bench
     assert answer.status == 500
     assert b"given_up" in answer.body
     assert "given up, since nodes failed on them: 1" in bench.events()[-1][1]
+
+
+def trip(address: str, body: bytes) -> LateAnswer:
+    raise UnicodeEncodeError("ascii", "\xe9", 0, 1, "ordinal not in range(128)")
+
+
+async def test_a_request_that_cannot_be_sent_holds_nobody_up_and_is_given_up(bench: Bench) -> None:
+    bad, good = bench.keep("bad", "good")
+    bench.addresses = ["n:1"]
+    bench.sender.behaviours[b"bad"] = trip
+    await bench.round()
+    assert bench.heard(good) == b"heard good"
+    for _ in range(4):
+        bench.keeper = bench.a_keeper()
+        await bench.round()
+    assert b"UnicodeEncodeError" in bench.heard(bad)
+
+
+async def test_a_recording_that_cannot_be_read_now_holds_nobody_up_and_is_not_given_up(
+    bench: Bench,
+) -> None:
+    bad, good = bench.keep("bad", "good")
+    bench.addresses = ["n:1"]
+    bench.folder.body(bad).unlink()
+    for _ in range(2):
+        await bench.round()
+    assert bench.heard(good) == b"heard good"
+    assert bench.folder.waiting() == [bad]
+
+
+@pytest.mark.parametrize("behaviour", [hear, die])
+async def test_an_outcome_that_the_disk_does_not_take_holds_nobody_up(
+    bench: Bench, behaviour: Behaviour
+) -> None:
+    bad, good = bench.keep("bad", "good")
+    bench.addresses = ["n:1"]
+
+    def lose_its_folder(address: str, body: bytes) -> LateAnswer:
+        shutil.rmtree(bench.folder.body(bad).parent)
+        return behaviour(address, body)
+
+    bench.sender.behaviours[b"bad"] = lose_its_folder
+    await bench.round()
+    await bench.round()
+    assert bench.heard(good) == b"heard good"
+    assert bench.folder.waiting() == [bad]
+
+
+async def test_where_one_node_is_busy_the_next_one_is_asked(bench: Bench) -> None:
+    bench.keep("one", "two")
+    bench.addresses = ["busy:1", "n:2"]
+    bench.sender.busy = "busy:1"
+    await bench.round()
+    await bench.round()
+    assert bench.sender.asked == [("busy:1", "one"), ("n:2", "one"), ("n:2", "two")]
 
 
 async def test_what_waits_too_long_is_not_asked_any_more(bench: Bench) -> None:
