@@ -32,6 +32,7 @@ HOST: Final = "127.0.0.1"
 _RECORD: Final = "process.json"
 _LOG: Final = "node.log"
 _LOG_BYTES_KEPT: Final = 16 * 1024 * 1024
+_KILL_SECONDS: Final = 5.0
 _KEPT_ENVIRONMENT: Final = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
     "MODELSCOPE_CACHE", "HF_HOME", "HF_ENDPOINT", "HTTPS_PROXY", "NO_PROXY",
@@ -79,7 +80,13 @@ class ProcessRuntime:
     async def kill(self, name: str) -> None:
         if (record := self._read(name)) and (process := self._find(name, record)):
             process.kill()
-            await asyncio.to_thread(self._ended, name, process, 5)
+            ended = await asyncio.to_thread(self._ended, name, process, _KILL_SECONDS)
+            if not ended and self._find(name, record):  # else it only waits to be reaped
+                raise RuntimeUnavailable(
+                    f"cannot kill node {name}: process {process.pid} still runs "
+                    f"{_KILL_SECONDS:.0f} s after SIGKILL; the other nodes go on. Look at "
+                    f"`cat /proc/{process.pid}/status`"
+                )
 
     async def last_log(self, name: str, lines: int = 20) -> str:
         return await asyncio.to_thread(_tail, self._nodes / name / _LOG, lines)
@@ -169,7 +176,7 @@ class ProcessRuntime:
             process.terminate()
             if not self._ended(name, process, grace_seconds):
                 process.kill()
-                self._ended(name, process, 5)
+                self._ended(name, process, _KILL_SECONDS)
         if child := self._children.pop(name, None):
             child.wait()
         (self._nodes / name / _RECORD).unlink(missing_ok=True)

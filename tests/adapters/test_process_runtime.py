@@ -13,10 +13,11 @@ import httpx
 import psutil
 import pytest
 
+from controller.adapters import process_runtime
 from controller.adapters.api_keys import ApiKeys
 from controller.adapters.node_http import NodeHttpClient
 from controller.adapters.process_runtime import ProcessRuntime, node_environment
-from controller.core.errors import NodeUnavailable
+from controller.core.errors import NodeUnavailable, RuntimeUnavailable
 from controller.core.version import Version
 from controller.engine.ports import NodeSpec, ObservedNode
 
@@ -132,6 +133,18 @@ async def test_a_frozen_node_can_be_killed(runtime: ProcessRuntime, state_dir: P
     node = await only(runtime)
     assert not node.running
     assert node.exit_status == -signal.SIGKILL
+
+
+async def test_a_node_that_outlives_its_kill_is_not_said_to_have_ended(
+    runtime: ProcessRuntime, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await runtime.start(SPEC)
+    with monkeypatch.context() as patched:  # as one that waits for a broken disk
+        patched.setattr(psutil.Process, "kill", lambda _: None)
+        patched.setattr(process_runtime, "_KILL_SECONDS", 0.1)
+        with pytest.raises(RuntimeUnavailable, match=r"v1-1: process \d+ still runs"):
+            await runtime.kill("v1-1")
+    assert (await only(runtime)).running
 
 
 async def test_an_ended_node_is_started_anew_as_another_instance(
