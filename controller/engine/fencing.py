@@ -22,8 +22,9 @@ def why_fenced(
     limits: ProbeLimits,
     opinion: SecondOpinion,
 ) -> str | None:
-    """Why this node is to be killed, or None. The last one that may answer is not: others must
-    be there that answer and get its work, or somebody else must say that it is dead."""
+    """Why this node is to be killed, or None. The last one that may answer is not: among the
+    `others`, which may get traffic, must be one that answers and gets its work, or somebody else
+    must say that it is dead."""
     if not node.running or not _is_dead(node, state, limits):
         return None
     if node.paused:

@@ -323,7 +323,8 @@ class Loop:
     async def _converge(self, wanted: Desired) -> None:
         """The dead first, whose work is free then; then traffic, then the other nodes. All that
         takes time is a job, and none waits for another."""
-        self.keeper.fence(wanted, self.observer.nodes, self.observer.health)
+        ready = {name for name, view in self.observer.views().items() if view.ready}
+        self.keeper.fence(wanted, self.observer.nodes, self.observer.health, ready)
         await self.router.converge(wanted)
         loaded = self.router.state().loaded
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, loaded)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from controller.core.desired import Desired, WantedNode
-from controller.core.errors import NodeUnavailable
+from controller.core.errors import NodeUnavailable, RuntimeUnavailable
 from controller.core.fleet import FleetConfig
 from controller.core.health import Health, NodeHealth
 from controller.core.routing import Membership
@@ -24,6 +25,7 @@ from controller.engine.prober import SecondOpinion, nobody_else
 
 log = logging.getLogger(__name__)
 _STOP_GRACE_SECONDS = 30.0
+_UNREADY_GRACE_SECONDS = 2.0  # of those that serve nobody
 
 Tell = Callable[[str, str, str], Coroutine[Any, Any, None]]  # an event: kind, subject, message
 
@@ -44,7 +46,8 @@ class NodeKeeper:
     crashes: Crashes = field(default_factory=Crashes)
     fences: collections.Counter[str] = field(default_factory=collections.Counter)  # by pool
     restarts: collections.Counter[str] = field(default_factory=collections.Counter)
-    _fenced: set[str] = field(default_factory=set)  # instances
+    kill_again_seconds: float = 1.0  # after a kill that failed
+    _fenced: dict[str, float] = field(default_factory=dict)  # instances: no kill until (monotonic)
     _wanted: frozenset[str] = frozenset()
     _given: dict[str, str] = field(default_factory=dict)  # devices of nodes that start just now
 
@@ -53,14 +56,18 @@ class NodeKeeper:
         desired: Desired,
         observed: Mapping[str, ObservedNode],
         health: Mapping[str, NodeHealth],
+        ready: Container[str],
     ) -> None:
-        """Begin to kill those that are judged dead."""
+        """Begin to kill those that are judged dead. `ready`: the nodes that may get traffic."""
+        others = [wanted for wanted in desired.nodes if wanted.name in ready]
+        known = {node.instance for node in observed.values()}
+        self._fenced = {i: until for i, until in self._fenced.items() if i in known}
         for wanted in desired.nodes:
             node, state = observed.get(wanted.name), health.get(wanted.name)
-            if node is None or state is None or node.instance in self._fenced:
+            if node is None or state is None or self._is_fenced(node):
                 continue
             limits = self.config.probes
-            why = why_fenced(wanted, node, state, desired.nodes, health, limits, self.opinion)
+            why = why_fenced(wanted, node, state, others, health, limits, self.opinion)
             if why is not None:
                 self._fence(wanted, node, why)
 
@@ -81,7 +88,7 @@ class NodeKeeper:
         for name, node in observed.items():
             if not desired.wants(name) and name not in routed:
                 self.crashes.forget(name)
-                self._end(node, health.get(name))
+                self._end(node, health)
 
     def problem(self, version: str) -> str | None:
         """Why nodes of `version` will not become ready, with their last log lines."""
@@ -109,14 +116,17 @@ class NodeKeeper:
             words = "healthy for a minute after it had failed"
             self._begin(f"log:{node.name}", lambda: self.tell("node.recovered", node.name, words))
 
+    def _is_fenced(self, node: ObservedNode) -> bool:
+        return time.monotonic() < self._fenced.get(node.instance, -math.inf)
+
     def _fence(self, wanted: WantedNode, node: ObservedNode, why: str) -> None:
-        self._fenced.add(node.instance)
+        self._fenced[node.instance] = math.inf
 
         async def kill() -> None:
             try:
                 await self.runtime.kill(node.name)
             except Exception:
-                self._fenced.discard(node.instance)  # to be tried again
+                self._fenced[node.instance] = time.monotonic() + self.kill_again_seconds
                 raise
             self.fences[wanted.pool.value] += 1
             await self.tell("node.fenced", node.name, f"killed: {why}")
@@ -175,35 +185,49 @@ class NodeKeeper:
         self._given[name] = chosen = min(devices, key=list(used.values()).count)
         return chosen
 
-    def _end(self, node: ObservedNode, state: NodeHealth | None) -> None:
-        name = node.name
+    def _end(self, node: ObservedNode, health: Mapping[str, NodeHealth]) -> None:
+        name, state = node.name, health.get(node.name)
         if self.jobs.runs(f"node:{name}"):
             return
         self.ending.add(node.instance)  # from here on it gets no new traffic, also if wanted again
         if not node.running or state is None or state.health is Health.STARTING:
-            self._begin(f"node:{name}", lambda: self.runtime.stop(name, 2.0))
+            self._begin(f"node:{name}", lambda: self.runtime.stop(name, _UNREADY_GRACE_SECONDS))
         else:
-            self._begin(f"node:{name}", lambda: self._drain(node))
+            self._begin(f"node:{name}", lambda: self._drain(node, health))
 
-    async def _drain(self, node: ObservedNode) -> None:
+    async def _drain(self, node: ObservedNode, health: Mapping[str, NodeHealth]) -> None:
         """Wait until the node's last request has ended, at most `stream_drain`; then stop it,
-        unless it is wanted again by then."""
+        unless it is wanted again by then. `health` is of every moment: one that is judged dead
+        is killed, so that what it holds is given to others."""
         deadline = time.monotonic() + self.config.stream_drain_seconds
-        silent = 0
-        while time.monotonic() < deadline and node.address is not None and silent < 3:
+        silent, patience = 0, self.config.probes.believed_after
+        while time.monotonic() < deadline and node.address is not None and silent < patience:
             if node.name in self._wanted:
                 self.ending.discard(node.instance)
+                return
+            state = health.get(node.name)
+            if state is not None and state.is_silent(self.config.probes):
+                await self._bury(node.name)
                 return
             try:
                 answer = await self.client.readiness(node.address, 1.0)
                 silent = 0
                 if answer.in_flight == 0:
                     break
-            except NodeUnavailable:  # once is a busy node; three times, stop() ends it either way
+            except NodeUnavailable:  # a busy node, or a dead one that is not judged yet
                 silent += 1
             await asyncio.sleep(0.2)
         await self.runtime.stop(node.name, _STOP_GRACE_SECONDS)
         log.info("node.stopped name=%s", node.name)
+
+    async def _bury(self, name: str) -> None:
+        """What it holds waits for an answer that it will not give."""
+        try:
+            await self.runtime.kill(name)
+        except RuntimeUnavailable as error:  # to stop it is another way
+            log.warning("node.not_killed name=%s error=%s", name, error)
+        await self.runtime.stop(name, _UNREADY_GRACE_SECONDS)
+        log.info("node.buried name=%s", name)
 
     def _begin(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         async def act() -> None:

@@ -102,11 +102,57 @@ async def test_a_fence_and_the_restart_after_it_are_told_with_their_reasons_and_
 
 
 async def test_a_kill_that_fails_is_tried_again_and_counted_once(driver: Driver) -> None:
+    driver.loop.keeper.kill_again_seconds = 0.0
     driver.world.unkillable = 2
     driver.world.silent.add("v1-1")
     await driver.until(lambda loop: "v1-1" in driver.world.killed)
     assert driver.loop.keeper.fences == {"stable": 1}
     assert len(told(driver, "node.fenced")) == 1
+
+
+async def test_a_kill_that_is_refused_at_once_is_not_tried_in_every_tick(driver: Driver) -> None:
+    driver.loop.keeper.kill_again_seconds = 1000.0
+    driver.world.unkillable = 100
+    driver.world.silent.add("v1-1")
+    for _ in range(10):
+        await driver.round()
+    assert driver.world.unkillable == 99
+
+
+async def test_those_that_are_ready_in_vain_are_no_others(driver: Driver) -> None:
+    """They answer, and are in no upstream."""
+    ending = driver.loop.observer.ending
+    ending |= {driver.world.nodes[name].instance for name in ("v1-2", "backup-v1-1")}
+    driver.world.silent.add("v1-1")
+    for _ in range(6):
+        await driver.round()
+    assert driver.loop.observer.health["v1-1"].is_silent(LIMITS)
+    assert driver.world.killed == []
+    ending.clear()
+    await driver.until(lambda loop: driver.world.killed == ["v1-1"])
+
+
+async def test_a_canary_that_dies_just_before_its_abort_is_killed_too(driver: Driver) -> None:
+    await driver.start()
+    await driver.until(lambda loop: driver.world.routing.canary == "v2")
+    driver.world.silent.add("v2-1")
+    await driver.command("abort")
+    for _ in range(LIMITS.unhealthy_after):
+        await driver.loop.observer.probe()
+    await driver.until(lambda loop: "v2-1" not in driver.world.nodes)
+    assert driver.world.killed == ["v2-1"]
+
+
+async def test_a_leaving_node_that_cannot_be_killed_is_stopped(driver: Driver) -> None:
+    await driver.start()
+    await driver.until(lambda loop: driver.world.routing.canary == "v2")
+    driver.world.silent.add("v2-1")
+    driver.world.unkillable = 100
+    await driver.command("abort")
+    for _ in range(LIMITS.unhealthy_after):
+        await driver.loop.observer.probe()
+    await driver.until(lambda loop: "v2-1" not in driver.world.nodes)
+    assert driver.world.stopped == ["v2-1"]
 
 
 async def test_all_that_are_paused_are_killed_and_come_back(driver: Driver) -> None:
