@@ -79,8 +79,8 @@ def follow(before: Failover, now: float, seen: Strength, rules: FailoverRules) -
     if not before.began:
         return _coming_up(before, now, seen)
     if seen.members == 0:
-        if seen.backups == 0:
-            return _ended(before, "nobody is left to help")
+        if seen.backups == 0:  # nobody to give back to, and nobody to help: as it was
+            return replace(before, well_since=None)
         return _helps(before, Help.SERVES, now, "stable has no ready node")
     if seen.alike == 0:
         return _ended(before, "the backup has no ready node of stable's version")

@@ -42,6 +42,16 @@ def test_who_falls_again_begins_its_time_anew() -> None:
     assert after((165, WELL), before=found).help is Help.NONE
 
 
+def test_help_has_not_ended_where_the_backup_dies_too() -> None:
+    nobody = replace(GONE, backups=0, alike=0)
+    found = after((100, GONE), (110, nobody))
+    assert (found.help, found.since) == (Help.SERVES, 100)
+    assert after((100, FULL), (110, nobody)).help is Help.SHARES
+    assert after((100, nobody)) == NONE
+    back = after((120, replace(WELL, backups=0, alike=0)), before=found)
+    assert back.help is Help.NONE
+
+
 def test_half_of_stable_is_not_well_unless_it_is_known_to_be_enough() -> None:
     half = replace(WELL, members=1, steady=1)
     assert after((100, GONE), (110, half), (1000, half)).help is Help.SHARES
@@ -118,7 +128,7 @@ def test_whatever_happens_traffic_goes_where_a_ready_node_is(
         if seen.members:
             assert state.help is not Help.SERVES
         if state.help is Help.SHARES:
-            assert seen.alike
+            assert seen.alike or not (seen.members or seen.backups)
         if before.help is Help.NONE and seen.steady and None in {seen.load, seen.room}:
             assert state.help is Help.NONE
         if before.help is not Help.NONE and state.help is Help.NONE and seen.alike and seen.members:
