@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from controller.core.errors import Refused
@@ -272,7 +273,7 @@ class Group:
         _require(bool(self.endpoints), f"group {self.name!r} without nodes")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: it keeps its nodes by address
 class Membership:
     """Who is behind the router. A change of it is a reload; a change of Routing is not."""
 
@@ -286,11 +287,12 @@ class Membership:
 
     def node_at(self, address: str) -> str | None:
         """The name of the node at `address`, for reading the access log."""
-        for group in self.groups:
-            for endpoint in group.endpoints:
-                if endpoint.address == address:
-                    return endpoint.node
-        return None
+        return self._names.get(address)
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        """By address: a log has thousands of attempts for each change of the nodes."""
+        return {node.address: node.node for group in self.groups for node in group.endpoints}
 
 
 def _require(fact: object, what: str) -> None:

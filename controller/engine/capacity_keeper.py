@@ -5,7 +5,6 @@ know, which moves no traffic."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
 from typing import Final
 
 from controller.core.backup import BackupNode, backup_problem
@@ -39,11 +38,10 @@ class CapacityKeeper:
 
     def observe(self, served: Iterable[Served], node_at: Callable[[str], str | None]) -> None:
         """What was served since the last look."""
-        name_of = cache(node_at)  # it looks through all nodes
         for request in served:
             if not request.attempts:
                 continue
-            node = name_of(request.attempts[-1][0])
+            node = node_at(request.attempts[-1][0])
             if request.audio_seconds and request.model_seconds and node is not None:
                 self._throughput.worked(node, request.audio_seconds, request.model_seconds)
             if request.pool != "stable":

@@ -6,7 +6,9 @@ twice, and a crash gives neither an unlucky canary a second chance nor a good on
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from controller.core.rollout import Rollout
@@ -17,6 +19,7 @@ from controller.engine.live_keeper import LiveKeeper
 from controller.engine.measures import TrafficTotals
 from controller.engine.observer import Observer
 from controller.engine.ports import Ports
+from controller.engine.records import Served
 from controller.engine.shadow_keeper import ShadowKeeper
 from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
@@ -26,6 +29,7 @@ SAVE_SECONDS: Final = 10.0
 _COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
 _COUNTS: Final = "traffic"  # their keys beside those of the evidence
 _STRAIN: Final = "strain"
+_SLICE: Final = 200  # requests, between which others have their turn
 
 
 class TrafficWatch:
@@ -78,9 +82,7 @@ class TrafficWatch:
             routing = self._ports.router.state().routing
             share = _share(routing, self._ledger.rollout)
             served = await asyncio.to_thread(self._ports.access_log.read)
-            self._upstreams.observe(served)
-            self.totals.take(served)
-            self._capacity.observe(served, self._traffic.node_at)
+            await self._count(served)
             newest = self._ledger.rollout
             rollout = _under_way(newest)
             canary = rollout.version if rollout is not None else None
@@ -96,6 +98,14 @@ class TrafficWatch:
     async def close(self) -> None:
         async with self._reading:
             await self._save(_under_way(self._ledger.rollout))
+
+    async def _count(self, served: Iterable[Served]) -> None:
+        waiting = iter(served)
+        while some := list(itertools.islice(waiting, _SLICE)):
+            self._upstreams.observe(some)
+            self.totals.take(some)
+            self._capacity.observe(some, self._traffic.node_at)
+            await asyncio.sleep(0)  # ticks and probes are not to wait for a long log
 
     async def _save(self, rollout: Rollout | None) -> None:
         if rollout is None or rollout.id != self._traffic.rollout_id:
