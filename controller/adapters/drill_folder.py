@@ -18,11 +18,12 @@ from typing import Final
 
 from controller.adapters.files import write_atomically
 from controller.core.drill.journal import Journal
-from controller.core.drill.report import Report
+from controller.core.drill.report import Outcome, Report
 from controller.core.errors import NotFound, Refused
 
 log = logging.getLogger(__name__)
 _JOURNAL: Final = "journal.json"
+_UNREADABLE: Final = "journal.unreadable.json"
 _REPORT: Final = "report.json"
 _TEXT: Final = "report.md"
 _TOLD: Final = "told"
@@ -50,13 +51,23 @@ class DrillFolder:
     @contextmanager
     def locked(self, wait_seconds: float = 0.0) -> Iterator[None]:
         """Raises Refused where a drill is under way. The lock never outlives its holder."""
+        descriptor = self.lock(wait_seconds)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def lock(self, wait_seconds: float = 0.0) -> int:
+        """As `locked`. The open descriptor is the lock, also in a process that inherits it: it
+        is free once the last of them has closed it, or died."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _lock(descriptor, time.monotonic() + wait_seconds)
-            yield
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise
+        return descriptor
 
     def write_journal(self, journal: Journal) -> None:
         """It is on the disk when this returns."""
@@ -66,6 +77,18 @@ class DrillFolder:
         """Of drills that did not end, or are under way; oldest first."""
         found = (_journal(path) for path in sorted(self.path.glob(f"*/{_JOURNAL}")))
         return [journal for journal in found if journal is not None]
+
+    def has_journals(self) -> bool:
+        """Readable or not."""
+        return any(self.path.glob(f"*/{_JOURNAL}"))
+
+    def set_unreadable_aside(self) -> None:
+        """Keep the journals that this version cannot read under another name, and tell each
+        once: nobody can undo what they name. For the holder of the lock."""
+        for path in sorted(self.path.glob(f"*/{_JOURNAL}")):
+            if _journal(path) is None and path.exists():
+                aside = path.replace(path.with_name(_UNREADABLE))
+                log.error("drill.journal_unreadable nothing of it is undone path=%s", aside)
 
     def finish(self, report: Report, text: str) -> None:
         """Write the report, unless there is one, then forget the journal."""
@@ -82,6 +105,20 @@ class DrillFolder:
         paths = sorted(self.path.glob(f"*/{_REPORT}"), reverse=True)
         found = (self._report(path.parent.name) for path in paths[:limit])
         return [report for report in found if report is not None]
+
+    def newest_of_each(self) -> list[Report]:
+        """Of each drill those since it last passed, and that one; newest first."""
+        found: list[Report] = []
+        passed: set[str] = set()
+        for path in sorted(self.path.glob(f"*/{_REPORT}"), reverse=True):
+            _, _, drill = path.parent.name.partition("-")  # what is older need not be read
+            report = self._report(path.parent.name) if drill not in passed else None
+            if report is None:
+                continue
+            found.append(report)
+            if report.outcome is Outcome.PASSED:
+                passed.add(drill)
+        return found
 
     def report(self, drill_id: str) -> Report:
         """Raises NotFound while there is none."""
@@ -136,8 +173,7 @@ def _journal(path: Path) -> Journal | None:
     text = _read(path)
     try:
         return Journal.from_dict(json.loads(text)) if text is not None else None
-    except (ValueError, TypeError, KeyError) as error:
-        log.error("drill.journal_unreadable path=%s error=%s", path, error)
+    except (ValueError, TypeError, KeyError):
         return None
 
 

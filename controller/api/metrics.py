@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
@@ -18,7 +18,6 @@ from controller.api.routes import Running
 from controller.api.service import Service
 
 router = APIRouter()
-_DRILLS: Final = 200  # the newest ones
 
 
 @router.get("/metrics")
@@ -47,7 +46,7 @@ def _exposition(service: Service, facts: Iterable[Metric]) -> bytes:
     """With what must be read from the disk and from /proc. Blocking."""
     families = [
         *facts,
-        *of_drills(service.drills.drills.reports(_DRILLS)),
+        *of_drills(service.drills.drills.newest_of_each()),
         *of_disk(service.folder.path),
         *ProcessCollector(registry=None).collect(),
     ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from prometheus_client.metrics_core import Metric
 
 from controller.adapters.drill_folder import DrillFolder
@@ -41,6 +44,36 @@ def test_a_refused_drill_changes_nothing() -> None:
     found = samples(of_drills([a_report(2, Outcome.REFUSED), a_report(1, Outcome.PASSED)]))
     assert found["drill_last_passed", "kill-stable"] == 1
     assert found["drill_last_end_timestamp_seconds", "kill-stable"] == SECONDS[1]
+
+
+def kept(folder: Path, report: Report, content: str | None = None) -> None:
+    """Its report, as a drill leaves it, without waiting for the disk."""
+    path = DrillFolder(folder).of(report.id) / "report.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content or json.dumps(report.to_dict()))
+
+
+async def test_a_drill_is_told_of_until_it_passes_again_however_many_others_run(
+    tmp_path: Path,
+) -> None:
+    kept(tmp_path, a_report(1, Outcome.PASSED))
+    for n in range(36 * 7):
+        other = a_report(2, Outcome.PASSED, "kill-router")
+        kept(tmp_path, replace(other, id=f"20261102t03{n // 60:02}{n % 60:02}z-kill-router"))
+    async with a_scraped_controller(tmp_path) as scraped:
+        found = await scraped.samples()
+    assert found["drill_last_success_timestamp_seconds", "kill-stable"] == SECONDS[1]
+    assert found["drill_last_success_timestamp_seconds", "kill-router"] == SECONDS[2]
+
+
+def test_what_a_drill_did_before_it_passed_is_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    passed = a_report(2, Outcome.PASSED)
+    kept(tmp_path, passed)
+    kept(tmp_path, a_report(1, Outcome.PASSED), "damaged")
+    assert DrillFolder(tmp_path).newest_of_each() == [passed]
+    assert "report_unreadable" not in caplog.text
 
 
 def test_the_spool_tells_its_depth_its_age_and_what_became_of_requests() -> None:
