@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters.files import write_atomically
-from controller.core.spool import Asked, LateAnswer, SpoolEntry
+from controller.core.spool import Asked, LateAnswer, SpoolEntry, SpoolState
 
 BODY: Final = "body"
 _ASKED: Final = "asked.json"
@@ -92,12 +92,10 @@ def read_entry(folder: Path) -> SpoolEntry:
 
 
 def tidy(folder: Path, entry: SpoolEntry) -> None:
-    """Delete what the entry's state needs no more: recordings and texts of users. The recording
-    of a request that was given up stays for whoever wants to know why."""
-    over = entry.expired_at is not None
-    if over or (entry.answered_at is not None and not entry.given_up):
+    """Delete what the entry's state needs no more: recordings and texts of users."""
+    if not entry.has_body:
         (folder / BODY).unlink(missing_ok=True)
-    if over or entry.answered_at is None:
+    if entry.state is not SpoolState.ANSWERED:
         (folder / _ANSWER).unlink(missing_ok=True)  # not complete, or over
 
 

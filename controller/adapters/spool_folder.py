@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import hmac
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -25,6 +26,7 @@ from controller.core.spool import Asked, LateAnswer, SpoolEntry, SpoolLimits, Sp
 log = logging.getLogger(__name__)
 _SALT: Final = "key_salt"
 _COMING: Final = "coming-"
+_DAMAGED: Final = "damaged-"
 _NAME: Final = re.compile(r"\d{12}-[A-Za-z0-9_-]{43}")
 
 
@@ -40,16 +42,27 @@ class SpoolFolder:
         self.counts: collections.Counter[str] = collections.Counter()
         self._now = now
         self._entries: dict[str, SpoolEntry] = {}
+        self._damaged: list[Path] = []  # of entries that cannot be read
         self._coming: list[int] = []  # bytes of requests that are being received
         self._last_order = 0
         self._lock = threading.RLock()
 
     def open(self) -> None:
-        """Heal what a kill has left, and know what is there."""
+        """Heal what a kill has left, and know what is there. A disk that does not let us keeps
+        nothing from beginning but the spool."""
+        try:
+            self._open()
+        except OSError as error:
+            log.error("spool.not_opened reason=%r", error)
+
+    def _open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        spool_entry.sync_folder(self.path.parent)
         for folder in sorted(self.path.iterdir()):
             if folder.name.startswith(_COMING):
-                shutil.rmtree(folder)  # nobody was told that it was accepted
+                shutil.rmtree(folder, ignore_errors=True)  # nobody was told that it was accepted
+            elif folder.name.startswith(_DAMAGED):
+                self._damaged.append(folder)
             elif _NAME.fullmatch(folder.name):
                 self._last_order = int(folder.name[:12])
                 self._take(folder)
@@ -58,10 +71,23 @@ class SpoolFolder:
         try:
             entry = spool_entry.read_entry(folder)
             spool_entry.tidy(folder, entry)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.error("spool.entry_damaged folder=%s error=%r", folder, error)
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            log.error("spool.entry_damaged order=%s reason=%r", self._last_order, error)
+            self._set_aside(folder)
+        except OSError as error:  # it may be whole: the next start looks again
+            log.error("spool.entry_unreadable order=%s reason=%r", self._last_order, error)
         else:
             self._entries[entry.id] = entry
+
+    def _set_aside(self, folder: Path) -> None:
+        """For whoever wants to look at it; when, says the folder itself."""
+        aside = folder.with_name(_DAMAGED + folder.name)
+        try:
+            at = self._now().timestamp()
+            os.utime(folder, (at, at))
+            self._damaged.append(folder.rename(aside))
+        except OSError as error:
+            log.error("spool.not_set_aside order=%s reason=%r", self._last_order, error)
 
     def hash_of(self, key: str) -> str:
         """What is kept of an API key: it tells who asked, and is no use to a thief."""
@@ -77,8 +103,9 @@ class SpoolFolder:
     def receive(self, asked: Asked, length: int) -> Incoming:
         """Begin to keep a request with a body of `length` bytes. Raises SpoolFull."""
         with self._lock:
-            waiting = [entry.size for entry in self.waiting()] + self._coming
-            problem = self.limits.no_room_for(length, len(waiting), sum(waiting))
+            waiting = len(self.waiting()) + len(self._coming)
+            held = sum(entry.size for entry in self._entries.values() if entry.has_body)
+            problem = self.limits.no_room_for(length, waiting, held + sum(self._coming))
             if problem is not None:
                 raise SpoolFull(problem)
             self._coming.append(length)
@@ -150,7 +177,18 @@ class SpoolFolder:
                 self._expire(entry, now)
             except OSError as error:  # of this one only; %r has no path, a secret here
                 log.error("spool.not_swept order=%s reason=%r", entry.order, error)
+        self._damaged = [folder for folder in self._damaged if not self._forget(folder, now)]
         return self.counts["expired"] - before
+
+    def _forget(self, damaged: Path, now: datetime.datetime) -> bool:
+        """Whether it is gone, being too old."""
+        try:
+            if now.timestamp() < damaged.stat().st_mtime + self.limits.max_age_seconds:
+                return False
+        except OSError:  # somebody else deleted it
+            return True
+        shutil.rmtree(damaged, ignore_errors=True)
+        return True  # or the next start tries again
 
     def _expire(self, entry: SpoolEntry, now: datetime.datetime) -> None:
         if entry.state is SpoolState.EXPIRED:

@@ -21,8 +21,8 @@ class SpoolWhen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """`max_bytes` and `max_entries` limit what waits; after `max_age_seconds` what waits is given
-    up, and what was answered is deleted."""
+    """`max_bytes` limits all recordings that are kept, `max_entries` those that wait; after
+    `max_age_seconds` what waits is given up, and what was answered is deleted."""
 
     when: SpoolWhen = SpoolWhen.ASKED
     max_bytes: int = 2048 * 1024 * 1024
@@ -35,7 +35,7 @@ class SpoolLimits:
             return f"{waiting} requests wait already, the most that this fleet keeps"
         if held_bytes + length > self.max_bytes:
             mebibytes = self.max_bytes // (1024 * 1024)
-            return f"requests that wait already fill the {mebibytes} MiB that this fleet keeps"
+            return f"recordings fill the {mebibytes} MiB that this fleet keeps"
         return None
 
 
@@ -87,6 +87,12 @@ class SpoolEntry:
     @property
     def given_up(self) -> bool:
         return self.failures >= ENOUGH_FAILURES
+
+    @property
+    def has_body(self) -> bool:
+        """The recording of a request that was given up stays for whoever wants to know why."""
+        kept = self.answered_at is None or self.given_up
+        return kept and self.expired_at is None
 
     @property
     def pause_seconds(self) -> float:

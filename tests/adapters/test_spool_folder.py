@@ -210,6 +210,78 @@ def test_the_recording_of_a_request_that_was_given_up_stays_to_be_looked_at(
     assert folder.counts["given_up"] == 1
 
 
+def test_a_recording_that_is_kept_of_a_request_given_up_takes_room(spools: Spools) -> None:
+    spools.limits = SpoolLimits(max_bytes=100, max_age_seconds=60)
+    folder = spools.open()
+    entry = keep(folder, b"x" * 90)
+    while not entry.given_up:
+        entry = folder.failed(entry)
+    folder.answer(entry, dataclasses.replace(TEXT, status=500))
+    for again in (folder, spools.open()):
+        with pytest.raises(SpoolFull, match="recordings fill"):
+            keep(again, b"x" * 11)
+    spools.pass_seconds(60)
+    folder.sweep()
+    keep(folder, b"x" * 100)
+
+
+def test_a_damaged_entry_is_set_aside_and_deleted_when_it_is_too_old(spools: Spools) -> None:
+    spools.limits = SpoolLimits(max_age_seconds=60)
+    folder = spools.open()
+    (folder.body(keep(folder)).parent / "asked.json").unlink()
+    spools.open()
+    spools.pass_seconds(59)
+    folder = spools.open()
+    folder.sweep()
+    [aside] = spools.path.iterdir()
+    assert (aside / "body").read_bytes() == b"audio"
+    spools.pass_seconds(1)
+    folder.sweep()
+    assert list(spools.path.iterdir()) == []
+
+
+def test_an_entry_that_cannot_be_read_now_is_there_once_it_can(spools: Spools) -> None:
+    folder = spools.open()
+    entry = keep(folder)
+    asked = folder.body(entry).parent / "asked.json"
+    text = asked.read_text()
+    asked.unlink()
+    asked.mkdir()  # whoever reads it gets an OSError
+    assert spools.open().waiting() == []
+    asked.rmdir()
+    asked.write_text(text)
+    assert spools.open().waiting() == [entry]
+
+
+def test_a_disk_that_does_not_let_us_open_it_keeps_nobody_from_beginning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a file").touch()
+    folder = Spools(tmp_path / "a file" / "spool").open()
+    assert folder.waiting() == []
+    with pytest.raises(SpoolFull, match="the disk does not take it"):
+        keep(folder)
+    assert "spool.not_opened" in caplog.text
+
+
+def test_what_is_logged_of_a_damaged_entry_names_no_result(
+    spools: Spools, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = spools.open()
+    damaged, unreadable, gone = keep(folder), keep(folder), keep(folder)
+    shutil.rmtree(folder.body(gone).parent)
+    spools.pass_seconds(spools.limits.max_age_seconds)
+    folder.sweep()
+    (folder.body(damaged).parent / "asked.json").unlink()
+    asked = folder.body(unreadable).parent / "asked.json"
+    asked.unlink()
+    asked.mkdir()
+    spools.open()
+    events = [record.getMessage().split()[0] for record in caplog.records]
+    assert events == ["spool.not_swept", "spool.entry_damaged", "spool.entry_unreadable"]
+    assert not any(entry.id in caplog.text for entry in (damaged, unreadable, gone))
+
+
 def test_a_damaged_entry_keeps_nobody_else_from_an_answer(spools: Spools) -> None:
     folder = spools.open()
     damaged, whole = keep(folder), keep(folder)
