@@ -270,11 +270,19 @@ async def test_nobody_gets_what_nodes_would_refuse(
 async def test_the_address_of_a_result_is_in_no_log(bench: Bench, desk: Desk) -> None:
     await start_dead(bench, v1=1)
     place = (await bench.client.post(PATH, content=b"1", headers=ASYNC)).headers["Location"]
-    answer = await bench.client.get(place)
+    answers = [await bench.client.get(place)]
+    answers.append(await bench.client.request("GET", place, content=b"x" * 5000))
+    await desk.close()
+    answers.append(await bench.client.get(place))
     await bench.client.get("/v1/models", headers={"X-Request-ID": "the-last"})
     await bench.logged("the-last")
-    assert answer.status_code == 202
-    assert place not in await asyncio.to_thread(bench.router.access_log.read_text)
+    assert [answer.status_code for answer in answers] == [202, 413, 503]
+    assert [answer.json()["error"]["code"] for answer in answers[1:]] == [
+        "request_too_large",
+        "unavailable",
+    ]
+    for log in (bench.router.access_log, bench.router.access_log.with_name("error.log")):
+        assert place not in await asyncio.to_thread(log.read_text), log
 
 
 async def close_code(socket: websockets.ClientConnection) -> int | None:
