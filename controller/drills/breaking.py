@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from controller.adapters.drill_folder import DrillFolder
@@ -33,6 +33,12 @@ class Breaker:
     drills: DrillFolder
     state: StateFolder
     journal: Journal
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """`inject` returns once what it is doing at this moment is done, and does no more: a
+        thread cannot be cancelled, and what it breaks after `restore` nobody would mend."""
+        self._over.set()
 
     def write(self, journal: Journal) -> None:
         self.drills.write_journal(journal)
@@ -46,6 +52,8 @@ class Breaker:
             for target in targets:
                 journal = journal.to_undo(what, target)
         await asyncio.to_thread(self.write, journal)
+        if self._over.is_set():
+            return
         match self.drill.fault:
             case Fault.KILL:
                 await self._each(self.faults.kill, targets)
@@ -57,7 +65,7 @@ class Breaker:
                 await self._each(self.faults.kill_workers, targets)
             case Fault.FULL_DISK:
                 await self._each(self.faults.forbid_writing, targets)
-                await asyncio.sleep(self.drill.lasts_seconds)
+                await self._pause(self.drill.lasts_seconds)
                 await self._each(self.faults.allow_writing, targets)
             case Fault.ROUTER:
                 await asyncio.to_thread(self.faults.kill_router)
@@ -72,18 +80,26 @@ class Breaker:
 
     async def _each(self, act: Callable[[Target], None], targets: Sequence[Target]) -> None:
         """All at once: the nodes of one fault fail together."""
-        await asyncio.gather(*(asyncio.to_thread(act, target) for target in targets))
+        if not self._over.is_set():
+            await asyncio.gather(*(asyncio.to_thread(act, target) for target in targets))
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
     async def _slow(self, targets: Sequence[Target]) -> None:
         with contextlib.suppress(Refused):  # it was taken for dead and started anew
             for _ in range(round(self.drill.lasts_seconds)):
                 await self._each(self.faults.freeze, targets)
-                await asyncio.sleep(_FROZEN_SECONDS)
+                await self._pause(_FROZEN_SECONDS)
                 await self._each(self.faults.thaw, targets)
-                await asyncio.sleep(_AWAKE_SECONDS)
+                await self._pause(_AWAKE_SECONDS)
 
     async def _reload(self) -> None:
         for _ in range(_RELOADS):
+            if self._over.is_set():
+                return
             with contextlib.suppress(RouterUnavailable):  # then requests fail, which is counted
                 await asyncio.to_thread(self.faults.reload_router)
-            await asyncio.sleep(1 / _RELOADS_PER_SECOND)
+            await self._pause(1 / _RELOADS_PER_SECOND)

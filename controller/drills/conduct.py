@@ -6,7 +6,6 @@ import asyncio
 import datetime
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,15 +13,17 @@ from controller.core.drill.catalogue import Drill
 from controller.core.drill.measures import Observations, recovered
 from controller.core.drill.options import DrillOptions
 from controller.core.drill.report import Numbers, Outcome, Report, judge, numbers_of, suffering
-from controller.core.drill.situation import situation_of, victims
+from controller.core.drill.situation import Circumstances, objections, situation_of, victims
 from controller.core.errors import ControllerError, Refused
 from controller.drills.breaking import Breaker
+from controller.drills.controller_process import is_supervised
 from controller.drills.load import Load
 from controller.drills.witness import Scene, Witness, backup_nodes
 
 _LOOK_SECONDS: Final = 0.2
 _QUIET_SECONDS: Final = 6.0  # what probes notice at all, they have noticed by then
 _ATTEMPTS: Final = 3
+_ACT_SECONDS: Final = 30.0  # until a fault that is being done at this moment is done
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Conductor:
     _began: float = 0.0
     _scene: Scene | None = None
     _injection: asyncio.Task[None] | None = None
+    _restored: bool = False
     _reasons: list[str] = field(default_factory=list)
 
     def stop(self, reason: str) -> None:
@@ -57,16 +59,20 @@ class Conductor:
         try:
             await self._until_steady()
             outcome = await self._break_and_watch()
-            await self._calm(self.options.calm_seconds)
+            await self._restore()  # at once: users may be suffering
+            if outcome is not Outcome.STOPPED:
+                await self._calm(self.options.calm_seconds)
         except ControllerError as error:
             self._reasons.append(str(error))
             if self._scene is not None and outcome is Outcome.REFUSED:
                 outcome = Outcome.FAILED
         finally:
-            restored = await self._restore()
+            problem = await self._restore()
             self.load.stop()
             await asyncio.gather(load, return_exceptions=True)
-        return await self._report(outcome, restored)
+        if problem is not None:
+            self._reasons.append(f"what was broken could not be mended: {problem}")
+        return await self._report(outcome, problem is None)
 
     async def _until_steady(self) -> None:
         """Raises Refused where requests fail before anything was broken."""
@@ -94,11 +100,15 @@ class Conductor:
         return await self._watch(scene)
 
     async def _set_the_scene(self) -> Scene:
-        """Raises Refused where the fleet is no longer whole."""
+        """Raises Refused where the drill might not begin any more."""
         status = await self.witness.status()
         if status is None:
             raise Refused("the controller does not answer; nothing was broken")
         situation = situation_of(status)
+        supervised = await asyncio.to_thread(is_supervised, self.breaker.state)
+        rules = Circumstances(supervised=supervised, during_rollout=self.options.during_rollout)
+        if why_not := objections(self.drill, situation, rules):
+            raise Refused(f"nothing was broken: {'; '.join(why_not)}")
         if not situation.whole:
             raise Refused("the fleet is not whole any more; nothing was broken")
         return Scene(status, frozenset(victims(self.drill, situation)))
@@ -134,25 +144,26 @@ class Conductor:
         """Go on sending for a while: what comes late belongs to the drill, too."""
         assert self._scene is not None
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until and self._stop_reason is None:
             await asyncio.sleep(_LOOK_SECONDS)
             await self.witness.look(self._scene)
 
-    async def _restore(self) -> bool:
-        """Whether it could be done; else the journal stays, and the controller tries again."""
-        if self._injection is not None and not self._injection.done():
-            self._injection.cancel()
-            with suppress(asyncio.CancelledError, ControllerError):
-                await self._injection
+    async def _restore(self) -> str | None:
+        """Why it could not be done: then the journal stays, and the controller tries again."""
+        if self._restored:
+            return None
+        if self._injection is not None:
+            self.breaker.stop()
+            await asyncio.wait({self._injection}, timeout=_ACT_SECONDS)
         for _ in range(_ATTEMPTS):
             try:
                 await self.breaker.restore()
-                return True
+                self._restored = True
+                return None
             except ControllerError as error:
                 problem = str(error)
                 await asyncio.sleep(1.0)
-        self._reasons.append(f"what was broken could not be mended: {problem}")
-        return False
+        return problem
 
     async def _report(self, outcome: Outcome, restored: bool) -> Report:
         bounds, journal = self.options.bounds(self.drill), self.breaker.journal

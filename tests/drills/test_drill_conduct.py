@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -95,7 +96,9 @@ class SilentLoad(Load):
         await self._stopped.wait()
 
 
-async def conducted(world: World, folder: Path, stop: str | None = None) -> Report:
+async def conducted(
+    world: World, folder: Path, stop: str | None = None, calm_seconds: float = 0.01
+) -> Report:
     drill, state, drills = drill_named("freeze-stable"), StateFolder(folder), DrillFolder(folder)
     drills.create(ID)
     journal = Journal(ID, drill.name, "ann", "process", "2026-01-01T03:30:00+00:00", 1)
@@ -103,7 +106,7 @@ async def conducted(world: World, folder: Path, stop: str | None = None) -> Repo
     witness.world = world
     load = SilentLoad("http://127.0.0.1:1", [], 1, PREFIX, lambda: None)
     load.sent = world.sent
-    options = DrillOptions(steady_seconds=0.01, calm_seconds=0.01)
+    options = DrillOptions(steady_seconds=0.01, calm_seconds=calm_seconds)
     breaker = Breaker(drill, world, drills, state, journal)  # type: ignore[arg-type]
     conductor = Conductor(drill, options, breaker, witness, load, PREFIX, "digits", {}, 0.1)
     world.send()
@@ -144,6 +147,88 @@ async def test_it_stops_at_the_first_request_that_must_not_fail(tmp_path: Path) 
     assert report.outcome is Outcome.STOPPED
     assert "of its own requests failed" in report.reasons[0]
     assert world.done == ["freeze", "thaw"]
+
+
+async def test_users_who_suffer_wait_for_no_calm(tmp_path: Path) -> None:
+    world = World()
+    world.after_freezing = lambda: setattr(world, "answer", 502)
+    report = await conducted(world, tmp_path, calm_seconds=3600)
+    assert report.outcome is Outcome.STOPPED
+    assert world.done == ["freeze", "thaw"]
+
+
+async def test_all_is_mended_before_the_calm_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, calm, done_before = World(), Conductor._calm, []
+
+    async def seen(conductor: Conductor, seconds: float) -> None:
+        done_before.append(list(world.done))
+        await calm(conductor, seconds)
+
+    monkeypatch.setattr(Conductor, "_calm", seen)
+    report = await conducted(world, tmp_path)
+    assert report.outcome is Outcome.PASSED
+    assert done_before == [["freeze", "thaw"]]
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when the drill wants its fault to end."""
+    event, stop = threading.Event(), Breaker.stop
+
+    def seen(breaker: Breaker) -> None:
+        stop(breaker)
+        event.set()
+
+    monkeypatch.setattr(Breaker, "stop", seen)
+    return event
+
+
+async def test_a_fault_that_is_being_done_is_waited_for_before_it_is_undone(
+    tmp_path: Path, stopped: threading.Event
+) -> None:
+    world, order = World(), []
+
+    def slowly() -> None:
+        world.answer = 502
+        assert stopped.wait(60)
+        time.sleep(0.3)  # in which an undoing that does not wait would overtake it
+        order.append("frozen")
+
+    def thaw(_target: Target) -> None:
+        order.append("thawed")
+
+    world.after_freezing = slowly
+    world.thaw = thaw  # type: ignore[method-assign]
+    report = await conducted(world, tmp_path)
+    assert (report.outcome, order) == (Outcome.STOPPED, ["frozen", "thawed"])
+
+
+async def test_a_fault_that_fails_while_it_is_stopped_is_undone(
+    tmp_path: Path, stopped: threading.Event
+) -> None:
+    world = World()
+
+    def broken() -> None:
+        world.answer = 502
+        assert stopped.wait(60)
+        raise PermissionError("not ours")
+
+    world.after_freezing = broken
+    report = await conducted(world, tmp_path)
+    assert report.outcome is Outcome.STOPPED
+    assert world.done == ["freeze", "thaw"]
+
+
+async def test_what_the_drill_may_not_break_is_asked_again_after_the_steady_state(
+    tmp_path: Path,
+) -> None:
+    world = World()
+    world.status["rollout"] = {"id": "r1", "phase": "holding"}
+    report = await conducted(world, tmp_path)
+    assert (report.outcome, world.done) == (Outcome.REFUSED, [])
+    assert "the rollout r1 is under way" in report.reasons[0]
 
 
 async def test_who_stops_it_gets_everything_restored(tmp_path: Path) -> None:
