@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import json
 import logging
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from controller.core.drill.journal import Journal, undo
 from controller.core.drill.options import DrillOptions, ScheduledDrill, Window
 from controller.core.drill.report import Outcome, Report
 from controller.core.drill.situation import Circumstances, objections, situation_of, victims
-from controller.core.errors import ControllerError, NotFound, Refused
+from controller.core.errors import NotFound, Refused
 from controller.drills.controller_process import is_supervised
 from controller.drills.markdown import markdown
 from controller.drills.parts import faults_for
@@ -32,6 +33,7 @@ from controller.engine.records import Event
 log = logging.getLogger(__name__)
 SCHEDULE: Final = "schedule"
 _STOP_SECONDS: Final = 30.0
+_LOCK_SECONDS: Final = 5.0  # a round holds it for a moment to see whether anybody does
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +75,28 @@ class DrillKeeper:
 
     def restore(self) -> None:
         """Undo what drills whose process died have broken. What cannot be undone now is tried
-        again in the next round. Blocks."""
-        if not self.drills.journals():
+        again in the next round, and never keeps the controller from its work. Blocks."""
+        if not self.drills.has_journals():
             return
         try:
             with self.drills.locked():
+                self.drills.set_unreadable_aside()
                 for journal in self.drills.journals():
                     self._restore(journal)
         except Refused:
             return  # its process lives: a controller that died beside it is no end of a drill
+        except OSError as error:
+            log.error("drill.not_restored error=%s", error)
 
     def _restore(self, journal: Journal) -> None:
         try:
             undo(journal, faults_for(journal.runtime, self.service, self.folder.path))
-        except ControllerError as error:
-            log.error("drill.not_restored id=%s error=%s", journal.id, error)
+            reason = "its process died; the controller restored what it had broken"
+            report = refused(journal, reason, Outcome.INTERRUPTED)
+            self.drills.finish(report, markdown(report))
+        except Exception as error:  # whatever it is, as a full disk: nodes are watched meanwhile
+            log.error("drill.not_restored id=%s error=%r", journal.id, error)
             return
-        reason = "its process died; the controller restored what it had broken"
-        report = refused(journal, reason, Outcome.INTERRUPTED)
-        self.drills.finish(report, markdown(report))
         log.warning("drill.restored id=%s steps=%s", journal.id, len(journal.steps))
 
     async def _tell(self) -> None:
@@ -155,18 +160,27 @@ class DrillKeeper:
         return drill_id
 
     def _spawn(self, drill_id: str, prospect: Prospect, actor: str) -> None:
-        """The journal comes first, so that also a process that never came to be has an end."""
+        """The journal comes first, so that also a process that never came to be has an end; the
+        lock before it, which the process inherits, so that at no moment it seems to be dead."""
+        lock = self.drills.lock(_LOCK_SECONDS)
+        try:
+            self._spawn_locked(lock, drill_id, prospect, actor)
+        finally:
+            os.close(lock)
+
+    def _spawn_locked(self, lock: int, drill_id: str, prospect: Prospect, actor: str) -> None:
         options = json.dumps(asdict(prospect.options))
         folder = self.drills.create(drill_id)
         name, began_at = prospect.drill.name, self.now().isoformat()
         self.drills.write_journal(Journal(drill_id, name, actor, prospect.runtime, began_at, 0))
         with (folder / "log").open("ab") as output:
             self._child = subprocess.Popen(
-                command(self.folder.path, drill_id, name, actor, options),
+                [*command(self.folder.path, drill_id, name, actor, options), f"--lock={lock}"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=[lock],
             )
 
     def scheduled(self, entry: ScheduledDrill) -> Callable[[], Any]:

@@ -13,7 +13,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,9 +40,9 @@ log = logging.getLogger(__name__)
 
 def command(state_dir: Path, drill_id: str, drill: str, actor: str, options: str) -> list[str]:
     """The command line of a drill's process; `options` is JSON."""
-    named = {"--state-dir": str(state_dir), "--id": drill_id, "--actor": actor}
-    arguments = [text for option in {**named, "--options": options}.items() for text in option]
-    return [sys.executable, "-P", "-m", MODULE, drill, *arguments]
+    named = ["--state-dir", str(state_dir), "--id", drill_id, "--options", options]
+    actor_too = f"--actor={actor}"  # one argument: a name may begin with a dash
+    return [sys.executable, "-P", "-m", MODULE, drill, *named, actor_too]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,13 +52,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     drills = DrillFolder(asked.state_dir)
     try:
-        with drills.locked(_LOCK_SECONDS):
+        with _locked(drills, asked.lock):
             report = asyncio.run(_run(asked, drills))
     except ControllerError as error:
         log.error("drill.refused id=%s reason=%s", asked.id, error)
         return 1
     log.info("drill.ended id=%s outcome=%s reasons=%s", report.id, report.outcome, report.reasons)
     return 0 if report.outcome is Outcome.PASSED else 1
+
+
+@contextmanager
+def _locked(drills: DrillFolder, inherited: int | None) -> Iterator[None]:
+    """With the lock that the controller has handed over, else with one of its own."""
+    if inherited is None:
+        with drills.locked(_LOCK_SECONDS):
+            yield
+    else:
+        os.set_inheritable(inherited, False)  # nobody whom this process starts is a drill
+        yield  # it is free when this process has ended
 
 
 async def _run(asked: argparse.Namespace, drills: DrillFolder) -> Report:
@@ -132,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--id", required=True)
     parser.add_argument("--actor", default="drill")
+    parser.add_argument("--lock", type=int, help="a descriptor that has the drills' folder locked")
     parser.add_argument("--options", default="{}", help="DrillOptions as JSON")
     return parser
 

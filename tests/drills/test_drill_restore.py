@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -13,16 +14,18 @@ from typing import Any
 import psutil
 import pytest
 
+from controller.adapters import drill_folder
 from controller.adapters.drill_folder import DrillFolder
 from controller.adapters.process_faults import ProcessFaults
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.core.drill.catalogue import drill_named
 from controller.core.drill.journal import Journal, Target, Undo
+from controller.core.drill.options import DrillOptions
 from controller.core.drill.report import Outcome
 from controller.core.errors import NotFound, Refused
 from controller.drills.breaking import Breaker
-from controller.drills.keeper import DrillKeeper
+from controller.drills.keeper import DrillKeeper, Prospect
 from controller.drills.parts import faults_for
 from tests.drills.dying_drill import ID, STEPS
 from tests.drills.node_stand_in import node_stand_in, until_frozen, write_record
@@ -83,6 +86,78 @@ def test_what_cannot_be_mended_now_is_tried_again(
     keeper.restore()
     assert len(keeper.drills.journals()) == 1
     assert keeper.drills.reports() == []
+
+
+def test_a_full_disk_keeps_no_controller_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = a_keeper(tmp_path)
+    keeper.drills.create(ID)
+    keeper.drills.write_journal(a_journal())
+
+    def full(_path: Path, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(drill_folder, "write_atomically", full)
+        keeper.restore()
+    assert len(keeper.drills.journals()) == 1
+    keeper.restore()
+    (report,) = keeper.drills.reports()
+    assert report.outcome is Outcome.INTERRUPTED
+
+
+def test_an_unreadable_journal_is_told_once_and_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = a_keeper(tmp_path)
+    folder = keeper.drills.create(ID)
+    (folder / "journal.json").write_text("{}")
+    with caplog.at_level(logging.ERROR):
+        keeper.restore()
+        keeper.restore()
+    assert len(caplog.records) == 1
+    assert [path.name for path in folder.iterdir()] == ["journal.unreadable.json"]
+
+
+async def test_a_drill_is_never_taken_for_dead_while_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, popen = a_keeper(tmp_path), subprocess.Popen
+    journals_then: list[int] = []
+    children: list[subprocess.Popen[bytes]] = []
+
+    def slow_to_start(_command: list[str], **named: Any) -> subprocess.Popen[bytes]:
+        a_keeper(tmp_path).restore()  # the round of this moment, or a new controller's
+        journals_then.append(len(keeper.drills.journals()))
+        child = popen(["sleep", "60"], **named)
+        children.append(child)
+        return child
+
+    monkeypatch.setattr("controller.drills.keeper.subprocess.Popen", slow_to_start)
+    drill_id = await keeper.start(a_prospect(), "ann")
+    a_keeper(tmp_path).restore()  # nor where it has not come to its own code
+    assert journals_then == [1]
+    (running,) = keeper.drills.journals()
+    assert running.id == drill_id
+    children[0].kill()
+    children[0].wait()
+    keeper.restore()
+    (report,) = keeper.drills.reports()
+    assert (report.id, report.outcome) == (drill_id, Outcome.INTERRUPTED)
+
+
+async def test_its_process_has_the_lock_of_the_controller_and_any_actor(tmp_path: Path) -> None:
+    keeper = a_keeper(tmp_path)
+    drill_id = await keeper.start(a_prospect(), "-me")
+    assert keeper._child is not None
+    keeper._child.wait(60)
+    text = (keeper.drills.of(drill_id) / "log").read_text()
+    assert "no controller runs on" in text  # as far as it comes here
+
+
+def a_prospect() -> Prospect:
+    return Prospect(drill_named("kill-stable"), DrillOptions(), "process", ("v1-1",), ())
 
 
 async def test_the_audit_hears_of_each_end_once(tmp_path: Path) -> None:
