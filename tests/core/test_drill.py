@@ -203,6 +203,8 @@ def test_a_window_is_one_of_its_own_time_zone() -> None:
 def test_what_cannot_be_scheduled_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="HH:MM"):
         Window("1-5")
+    with pytest.raises(InvalidConfig, match="never open"):
+        Window("00:00-00:00")
     with pytest.raises(NotFound, match="no drill"):
         ScheduledDrill("no-such", "0 3 * * *")
     with pytest.raises(InvalidConfig, match="cron"):

@@ -26,6 +26,12 @@ class Window:
     def __post_init__(self) -> None:
         if not _WINDOW.fullmatch(self.text):
             raise InvalidConfig(f"window: {self.text!r} is not HH:MM-HH:MM, such as 01:00-05:30")
+        begin, end = self.text.split("-")
+        if begin == end:
+            raise InvalidConfig(
+                f"window: {self.text!r} is never open, for it ends where it begins; leave the "
+                f"window out for drills at any hour"
+            )
 
     def closed(self, now: datetime.datetime) -> str | None:
         """Why this moment is none for drills; None where it is."""
