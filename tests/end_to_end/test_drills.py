@@ -58,7 +58,7 @@ def kinds(fleet: RunningFleet, drill_id: str) -> list[str]:
 
 
 def test_what_a_killed_drill_froze_is_thawed_by_the_controller(fleet: RunningFleet) -> None:
-    fleet.until_settled()
+    fleet.until(lambda: drill(fleet, "run", "freeze-stable", "--dry-run")["objections"] == [])
     frozen = fleet.node_pids()["v1-1"]
     drill_id = begin(fleet, "freeze-stable")
     fleet.until(lambda: is_frozen(frozen))
