@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from controller.core.desired import NodeView, WantedNode, is_apart, is_backup, is_baseline
@@ -14,6 +15,8 @@ from controller.engine.golden import GoldenKeeper
 from controller.engine.ports import NodeClient, ObservedNode, Runtime, Store
 from controller.engine.prober import Prober, SecondOpinion, nobody_else
 from controller.engine.records import Event
+
+log = logging.getLogger(__name__)
 
 
 class Observer:
@@ -39,6 +42,7 @@ class Observer:
         self.nodes: dict[str, ObservedNode] = {}
         self.ending: set[str] = set()  # instances that the keeper has told to stop
         self.digests: dict[str, str] = {}
+        self._unpinned: dict[str, str] = {}  # version -> why its digest could not be written down
 
     @property
     def health(self) -> Mapping[str, NodeHealth]:
@@ -143,7 +147,10 @@ class Observer:
                 continue
             pinned = self.digests.get(node.version)
             if pinned is None:
-                await self._pin(node, health.digest, now)
+                try:
+                    await self._pin(node, health.digest, now)
+                except Exception as error:  # a full disk: it waits, and the other nodes do not
+                    self._tell_unpinned(node.version, str(error))
             elif pinned != health.digest:
                 self._prober.distrust(
                     name,
@@ -173,3 +180,8 @@ class Observer:
         version = self._versions[node.version]
         await asyncio.to_thread(self._store.save_version, version, digest, event)
         self.digests[node.version] = digest
+
+    def _tell_unpinned(self, version: str, error: str) -> None:
+        if self._unpinned.get(version) != error:
+            log.warning("version.not_pinned name=%s error=%s", version, error)
+        self._unpinned[version] = error
