@@ -48,7 +48,7 @@ class CapacityKeeper:
                 continue
             if request.audio_seconds is not None:
                 self._throughput.answered(request.at, request.audio_seconds)
-            elif request.status in _REFUSED:
+            elif request.kept or request.status in _REFUSED:
                 self._throughput.refused(request.at)
 
     def measure(

@@ -104,7 +104,8 @@ class Served:
     node of `pool`, and never those of whoever answered in its place; None where unknown.
     `audio_seconds`, the recording's length, is the same whoever answered. `group` is the version
     (or `backup`) that `pool` was then; `waited_seconds` how long the client waited in all.
-    `shadow`: a copy of it was sent to the new version."""
+    `shadow`: a copy of it was sent to the new version. `kept`: no node could serve it, and the
+    spool has it."""
 
     pool: str
     decided_by: str
@@ -120,6 +121,7 @@ class Served:
     waited_seconds: float = 0.0
     request_id: str = ""
     shadow: bool = False
+    kept: bool = False
 
     @property
     def client_left(self) -> bool:

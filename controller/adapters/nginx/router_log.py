@@ -30,14 +30,16 @@ class RouterLog:
 
 def _served(request: Request) -> Served:
     """What the last node measured is not charged to the first: where a canary failed, the answer
-    is stable's. Nor is the spool a node, which kept what none could serve (on a Unix socket)."""
+    is stable's. Nor is the spool a node, which had what none could serve (on a Unix socket): it
+    keeps a request with 202, and a stream it turns away, after a handshake, by 1013."""
     attempts = tuple(a for a in request.attempts if not a.address.startswith("unix:"))
+    of_spool = len(attempts) < len(request.attempts)
     at_once = len(attempts) == 1
     return Served(
         pool=request.pool,
         decided_by=request.decided_by,
         key_hash=request.key_hash,
-        status=request.status,
+        status=503 if of_spool and request.status == 101 else request.status,
         attempts=tuple((attempt.address, attempt.status) for attempt in attempts),
         at=request.at,
         seconds=attempts[0].seconds if attempts else None,
@@ -48,4 +50,5 @@ def _served(request: Request) -> Served:
         waited_seconds=request.seconds,
         request_id=request.request_id,
         shadow=request.shadow,
+        kept=of_spool and request.status == 202,
     )

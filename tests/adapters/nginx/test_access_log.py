@@ -130,3 +130,25 @@ def test_what_was_served_before_a_controller_began_is_left_out(tmp_path: Path) -
     with path.open("a") as file:
         file.write(json.dumps(LINE) + "\n")
     assert len(log.read()) == 1
+
+
+@pytest.mark.parametrize(
+    ("addresses", "status", "told", "kept"),
+    [
+        ("n:1 : unix:/run/spool.sock", 202, 202, True),
+        ("n:1 : unix:/run/spool.sock", 101, 503, False),  # a stream that was turned away
+        ("unix:/run/spool.sock", 101, 503, False),
+        ("n:1 : unix:/run/spool.sock", 503, 503, False),
+        ("n:1 : n:2", 202, 202, False),
+        ("n:1 : n:2", 101, 101, False),
+    ],
+)
+def test_what_the_spool_took_was_served_by_nobody(
+    tmp_path: Path, addresses: str, status: int, told: int, kept: bool
+) -> None:
+    log = RouterLog(tmp_path / "access.log")
+    line = LINE | {"upstream_addr": addresses, "status": str(status)}
+    (tmp_path / "access.log").write_text(json.dumps(line) + "\n")
+    [served] = log.read()
+    assert (served.status, served.kept) == (told, kept)
+    assert not any(address.startswith("unix:") for address, _ in served.attempts)
