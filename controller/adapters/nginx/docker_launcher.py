@@ -2,7 +2,8 @@
 
 It is the data plane: Docker starts it again by itself after a crash or a reboot, with or without
 a controller. Its folder, with the control socket, is a bind mount that the controller shares, and
-takes the socket aside in: a name left by a killed nginx would keep the next one from starting."""
+takes the socket aside in: a name left by a killed nginx would keep the next one from starting. So
+without a controller it comes back from one kill; from a second one only once a controller runs."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from controller.adapters.docker.settings import (
     label,
     make_folder,
 )
-from controller.adapters.routing_switch import SOCKET
+from controller.adapters.routing_switch import LIVE_SOCKET, SOCKET
 from controller.core.errors import RouterUnavailable
 
 ROLE: Final = "router"
@@ -187,9 +188,10 @@ class DockerLauncher:
 
     def _remove_sockets(self) -> None:
         """A killed nginx leaves them, and the next one could not bind. The spool's is ours."""
-        for path in self._run_dir.rglob(SOCKET):
-            if path.is_socket():
-                path.unlink()
+        for name in (SOCKET, LIVE_SOCKET):
+            for path in self._run_dir.rglob(name):
+                if path.is_socket():
+                    path.unlink()
 
 
 def _text(output: bytes) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 import psutil
 
 from controller.adapters.nginx.render import CONFIG
+from controller.adapters.routing_switch import forget_sockets
 from controller.core.errors import RouterUnavailable
 
 _PID: Final = "nginx.pid"
@@ -40,9 +41,10 @@ class ProcessLauncher:
         return self._master() is not None
 
     def start(self) -> None:
-        if self._master() or self._master_without_pid_file():
+        if self.is_running():
             return
         self._retire_orphans()
+        forget_sockets(self.config_root)  # a killed nginx may leave one behind
         output = self.config_root / _OUTPUT
         try:
             with output.open("wb") as stderr:
@@ -56,7 +58,7 @@ class ProcessLauncher:
                 )
         except OSError as error:
             raise RouterUnavailable(f"cannot start nginx ({self._binary}): {error}") from error
-        if not _wait(lambda: self.is_running() or self._ended(), _START_SECONDS) or self._ended():
+        if not _wait(self._has_begun_or_ended, _START_SECONDS) or self._ended():
             raise RouterUnavailable(_why_not(output.read_text(errors="replace")))
 
     def test(self, configuration: Path) -> str | None:
@@ -101,6 +103,9 @@ class ProcessLauncher:
             raise RouterUnavailable(f"cannot run {self._binary}: {error}") from error
         return done.returncode, done.stderr
 
+    def _has_begun_or_ended(self) -> bool:
+        return self._master_of_pid_file() is not None or self._ended()
+
     def _ended(self) -> bool:
         """Whether the nginx that we started has ended; reaps it."""
         return self._child is not None and self._child.poll() is not None
@@ -112,6 +117,9 @@ class ProcessLauncher:
             return None
 
     def _master(self) -> psutil.Process | None:
+        return self._master_of_pid_file() or self._master_without_pid_file()
+
+    def _master_of_pid_file(self) -> psutil.Process | None:
         self._ended()
         pid = self._pid()
         try:
@@ -126,7 +134,7 @@ class ProcessLauncher:
             alive = process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
-        return alive and "master process" in title and str(self._config) in title
+        return alive and "master process" in title and f" -c {self._config} " in f"{title} "
 
     def _master_without_pid_file(self) -> psutil.Process | None:
         """Started by a controller that died at once, or its pid file was deleted."""
@@ -140,7 +148,8 @@ class ProcessLauncher:
         """The living processes of nginx's session. The kernel gives the number of a session
         to nobody else while one of it lives."""
         session = self._pid()
-        return [p for p in psutil.process_iter() if session and _is_nginx_of(p, session)]
+        folder = self.config_root.resolve()
+        return [p for p in psutil.process_iter() if session and _is_nginx_of(p, session, folder)]
 
     def _retire_orphans(self) -> None:
         """Workers whose master was killed serve on and hold the port. They let go of it at
@@ -175,9 +184,11 @@ def _tell(process: psutil.Process, sign: int) -> None:
         return  # already gone
 
 
-def _is_nginx_of(process: psutil.Process, session: int) -> bool:
+def _is_nginx_of(process: psutil.Process, session: int, folder: Path) -> bool:
+    """One in `folder`: since a reboot the session of an old pid file may be another nginx's."""
     try:
-        return os.getsid(process.pid) == session and "nginx" in process.name()
+        is_nginx = os.getsid(process.pid) == session and "nginx" in process.name()
+        return is_nginx and Path(process.cwd()) == folder
     except (OSError, psutil.Error):
         return False
 

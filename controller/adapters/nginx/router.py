@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import grp
 import logging
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters import routing_switch
+from controller.adapters.nginx import door
 from controller.adapters.nginx.generations import Generations
 from controller.adapters.nginx.launcher import Launcher
 from controller.adapters.nginx.nginx_version import check_build
@@ -27,6 +29,7 @@ from controller.engine.ports import RouterState
 log = logging.getLogger(__name__)
 SPOOL_SOCKET: Final = "spool.sock"
 _LOAD_SECONDS: Final = 15.0
+_LEAST_LOOKS: Final = 10  # at a silent nginx: of a controller that stood still time says nothing
 _SETTLED_SECONDS: Final = 0.2  # old workers may accept for 0.1 s more after new ones came
 _STOP_SECONDS: Final = 10.0
 _SILENT_CHECKS: Final = 4  # in a row; what is merely slow must not be started again
@@ -44,6 +47,7 @@ class NginxRouter:
         self._order = _LastAskedWins()
         self._checked_build = False
         self._silent = 0  # checks in a row
+        self._unwritten: Routing | None = None  # it holds, but is not yet what a restart reads
         self._state = RouterState(settings.url, False, 0, None, None)
 
     def state(self) -> RouterState:
@@ -131,6 +135,7 @@ class NginxRouter:
             if not running:
                 self._serve_last_good()
             raise
+        running = self._launcher.is_running()  # Docker may have started it again meanwhile
         self._take_effect(number, running)
         self._generations.prune(number)
         self._state = replace(self._state, running=True, generation=number, loaded=membership)
@@ -178,14 +183,12 @@ class NginxRouter:
         before = self._generations.published()
         self._generations.publish(number)
         if running:
-            self._launcher.reload()
+            self._reload()
         else:
-            routing_switch.forget_sockets(self._run_dir)  # a killed nginx may leave one behind
             self._launcher.start()
         is_in_effect = self._wait_for(number)
-        if running and is_in_effect is None:  # it hangs, and takes no signal but KILL
-            log.warning("router.hangs")
-            self._launcher.stop(0.0)
+        if running and is_in_effect is None:
+            self._launcher.stop(self._grace_seconds())
             self._take_effect(number, running=False)
         elif not is_in_effect:
             self._generations.restore(before)
@@ -194,13 +197,32 @@ class NginxRouter:
                 f"{_last_line(self._error_log)}; what it served before still serves"
             )
 
+    def _reload(self) -> None:
+        """Raises RouterUnavailable, unless it runs and is silent: frozen, it takes no signal."""
+        try:
+            self._launcher.reload()
+        except RouterUnavailable:
+            if not self._launcher.is_running() or self._inspect() is not None:
+                raise
+
+    def _grace_seconds(self) -> float:
+        """What an nginx that is silent to us gets to end: nothing where clients get no answer,
+        either, for then it hangs, and takes no signal but KILL."""
+        if door.answers(self._settings.host, self._settings.port):
+            log.warning("router.control_socket_lost")
+            return _STOP_SECONDS
+        log.warning("router.hangs")
+        return 0.0
+
     def _wait_for(self, number: int) -> bool | None:
         """Until the new generation answers, and no old worker takes connections any more; None
         where in all that time nobody answered, not even an old one."""
         deadline = time.monotonic() + _LOAD_SECONDS
         since: float | None = None
         answered = False
-        while time.monotonic() < deadline:
+        looks = 0
+        while time.monotonic() < deadline or looks < _LEAST_LOOKS:
+            looks += 1
             generation = self._generation_that_answers()
             answered = answered or generation is not None
             if generation != number:
@@ -231,21 +253,31 @@ class NginxRouter:
         routing_switch.write_routing(self._run_dir, routing.to_dict())
 
     def _apply(self, routing: Routing) -> None:
-        self._write(routing)
+        """Traffic moves also where the disk is full; what was not written down is later."""
+        try:
+            self._write(routing)
+            self._unwritten = None
+        except OSError as error:
+            log.warning("router.routing_not_written error=%s", error)
+            self._unwritten = routing
         routing_switch.switch(self._socket, routing.to_dict())
         self._state = replace(self._state, routing=routing)
+
+    def _write_what_is_missing(self) -> None:
+        if self._unwritten is not None:
+            with contextlib.suppress(OSError):
+                self._write(self._unwritten)
+                self._unwritten = None
 
     # -- the nginx that runs --------------------------------------------------------------
 
     def _adopted(self) -> tuple[Membership, Routing] | None:
-        """What a running nginx of ours serves with."""
+        """What a running nginx of ours serves with; of a silent one, what the disk says."""
         if not self._launcher.is_running():
             return None
-        deadline = time.monotonic() + _LOAD_SECONDS
-        while (value := self._inspect()) is None:  # a busy machine must not cost it its nodes
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.1)
+        value = self._first_answer()
+        if value is None:
+            return self._written_down()
         generation = int(value["generation"])
         membership = self._generations.membership(generation)
         routing = Routing.from_dict(value["routing"])
@@ -253,9 +285,29 @@ class NginxRouter:
         log.info("router.adopted generation=%s", generation)
         return None if membership is None else (membership, routing)
 
+    def _first_answer(self) -> dict[str, Any] | None:
+        deadline = time.monotonic() + _LOAD_SECONDS
+        looks = 1
+        while (value := self._inspect()) is None:  # a busy machine must not cost it its nodes
+            if time.monotonic() > deadline and looks >= _LEAST_LOOKS:
+                break
+            looks += 1
+            time.sleep(0.1)
+        return value
+
+    def _written_down(self) -> tuple[Membership, Routing] | None:
+        self._generations.create()
+        known = map(self._generations.membership, self._generations.newest_first())
+        membership = next(filter(None, known), None)
+        routing = routing_switch.read_routing(self._run_dir)
+        if membership is None or routing is None:
+            return None
+        return membership, Routing.from_dict(routing)
+
     def _look(self) -> tuple[bool, bool]:
         """Whether there is an nginx, and whether it answers. Workers that lost their master
         answer, too."""
+        self._order.run_apart(self._write_what_is_missing)
         running = self._launcher.is_running()
         return running, running and self._inspect() is not None
 
@@ -288,6 +340,11 @@ class _LastAskedWins:
             if ticket >= self._done:
                 self._done = ticket
                 action()
+
+    def run_apart(self, action: Callable[[], None]) -> None:
+        """Do it, while nothing else is done."""
+        with self._lock:
+            action()
 
 
 def _root_user() -> tuple[str, str] | None:

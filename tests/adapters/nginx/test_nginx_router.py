@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -210,6 +211,26 @@ async def test_nginx_is_never_started_twice(bench: Bench) -> None:
     assert len([p for p in nginx_of(bench.settings.run_dir) if p == pid]) == 1
 
 
+async def test_without_its_pid_file_it_is_known_by_its_command_line(bench: Bench) -> None:
+    await started(bench)
+    (bench.settings.run_dir / "nginx.pid").unlink()
+    assert await asyncio.to_thread(ProcessLauncher(bench.settings.run_dir).is_running)
+
+
+async def test_the_nginx_of_another_folder_is_not_taken_for_ours(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """As after a reboot: an old pid file names a process that is another nginx now."""
+    pid = await started(bench)
+    ours = ProcessLauncher(tmp_path / "ours")
+    ours.config_root.mkdir()
+    (ours.config_root / "nginx.pid").write_text(f"{pid}\n")
+    assert ours.processes() == []
+    shorter = ProcessLauncher(Path(str(bench.settings.run_dir).removesuffix(" #1")))
+    shorter._config = Path(str(bench.settings.run_dir / "nginx.conf").removesuffix(".conf"))
+    assert not shorter._is_our_master(psutil.Process(pid))
+
+
 async def test_a_switch_during_a_load_is_not_undone_by_it(bench: Bench) -> None:
     await started(bench)
     load = asyncio.create_task(
@@ -234,6 +255,26 @@ async def test_a_switch_without_nginx_is_written_down_and_refused(bench: Bench) 
     assert written is not None
     assert Routing.from_dict(written) == Routing("v2")
     await bench.router.stop()  # idempotent
+
+
+async def test_traffic_is_switched_though_the_disk_is_full_and_written_down_once_it_is_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await started(bench)
+    with monkeypatch.context() as full:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(routing_switch, "write_routing", refuse)
+        await bench.router.switch(Routing("v2"))
+        assert await bench.node_of() == "v2-1"
+        assert bench.router.state().routing == Routing("v2")
+        assert await bench.router.check()
+    assert await bench.router.check()
+    written = routing_switch.read_routing(bench.settings.run_dir)
+    assert written is not None
+    assert Routing.from_dict(written) == Routing("v2")
 
 
 async def test_a_port_in_use_is_named(bench: Bench) -> None:
