@@ -203,14 +203,18 @@ def _switch(folder: StateFolder, routing: dict[str, Any]) -> str:
             f"no node of {routing['stable']} runs, so traffic stays where it is; the rollback is "
             f"written down. {note}"
         )
-    routing_switch.write_routing(folder.router_dir, routing)
+    warning = ""
+    try:
+        routing_switch.write_routing(folder.router_dir, routing)
+    except OSError as error:  # traffic moves all the same
+        warning = f" A restart of nginx would undo it until then: {error}."
     try:
         routing_switch.switch(routing_switch.control_socket(folder.router_dir), routing)
     except RouterUnavailable as error:
         raise RouterUnavailable(
             f"{error}. The rollback is written down: `rollout up` starts nginx and carries it out"
         ) from error
-    return f"rolled back: all traffic is on {routing['stable']}. {note}"
+    return f"rolled back: all traffic is on {routing['stable']}. {note}{warning}"
 
 
 def _user() -> str:

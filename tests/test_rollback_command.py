@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters import routing_switch
 from controller.adapters.routing_switch import read_routing, write_routing
+from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.core.fleet import Fleet
 from controller.core.rollout import Phase
 from controller.core.routing import Routing
 from controller.core.version import Version
 from controller.engine.records import Event
+from controller.rollback import _switch
 from tests.core.rollouts import NOON, a_rollout
 
 
@@ -112,3 +116,19 @@ def test_a_folder_without_a_state_is_refused(tmp_path: Path) -> None:
     status, said = rollback(tmp_path / "nowhere")
     assert status == 1
     assert "--state-dir" in said
+
+
+def test_traffic_moves_though_the_routing_cannot_be_written_down(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    switched: list[object] = []
+    monkeypatch.setattr(routing_switch, "write_routing", refuse)
+    monkeypatch.setattr(routing_switch, "serving", lambda *_: True)
+    monkeypatch.setattr(routing_switch, "switch", lambda _, value: switched.append(value))
+    said = _switch(StateFolder(state_dir), {"stable": "v1"})
+    assert switched == [{"stable": "v1"}]
+    assert "all traffic is on v1" in said
+    assert "No space left" in said
