@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from controller.core.desired import Desired, servable
@@ -24,6 +25,8 @@ class RouterKeeper:
         self._router = router
         self._jobs = jobs
         self.pace = Pace(_LOADS_AT_ONCE, _SECONDS_A_LOAD)
+        self.revival_pace = Pace(_LOADS_AT_ONCE, _SECONDS_A_LOAD)  # not used up by loads
+        self._checking = asyncio.Lock()
         self.loads = 0  # since this controller began, as the next two
         self.loads_failed = 0
         self.revivals = 0  # of an nginx that had died
@@ -44,11 +47,15 @@ class RouterKeeper:
 
     async def runs(self) -> bool:
         """False where nginx died, or has not answered for some time."""
-        return self._jobs.runs(_LOADING) or await self._router.check() or self.state().running
+        async with self._checking:  # two at once would count one silence twice
+            return self._jobs.runs(_LOADING) or await self._router.check() or self.state().running
 
     def revive(self, wanted: Desired) -> None:
+        """At once, but an nginx that cannot start is not tried at every check."""
+        if self._jobs.runs(_LOADING) or not self.revival_pace.take():
+            return
         log.warning("router.gone")
-        self.revivals += not self._jobs.runs(_LOADING)
+        self.revivals += 1
         self._load(wanted.membership, wanted.routing)
 
     def node_at(self, address: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from controller.core.desired import Desired
@@ -86,3 +87,35 @@ async def test_an_nginx_that_died_is_started_again_however_often_it_was_loaded()
     while tasks := list(jobs._tasks.values()):
         await tasks[0]
     assert (world.generation, keeper.revivals) == (before + 1, 1)
+
+
+async def test_an_nginx_that_cannot_start_is_not_tried_at_every_check() -> None:
+    clock = Seconds()
+    keeper, jobs = a_keeper(RefusingRouter(FakeWorld()), clock)
+    keeper.revival_pace = Pace(5, 2.0, clock)
+    for _ in range(80):  # four checks a second
+        keeper.revive(nodes(1))
+        while tasks := list(jobs._tasks.values()):
+            await tasks[0]
+        clock.now += 0.25
+    assert 10 <= keeper.loads == keeper.revivals <= 5 + 20 / 2
+
+
+@dataclass
+class SlowRouter(FakeRouter):
+    checks: int = 0
+    most_at_once: int = 0
+
+    async def check(self) -> bool:
+        self.checks += 1
+        self.most_at_once = max(self.most_at_once, self.checks)
+        await asyncio.sleep(0)
+        self.checks -= 1
+        return True
+
+
+async def test_one_check_waits_for_the_one_before() -> None:
+    router = SlowRouter(FakeWorld())
+    keeper, _ = a_keeper(router, Seconds())
+    assert await asyncio.gather(keeper.runs(), keeper.runs()) == [True, True]
+    assert router.most_at_once == 1
