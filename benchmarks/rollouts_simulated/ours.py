@@ -56,7 +56,7 @@ class EventTests:
         self._canary_rates = np.zeros((rollouts, len(self._extras)))
         self._log = np.zeros((rollouts, len(self._extras)))
         self._clean = np.zeros(rollouts)
-        self._learned = np.zeros((2, rollouts))  # requests, events
+        self._learned = np.zeros((2, 2, rollouts))  # stable's and canary's requests, events
         self._beliefs = np.repeat(np.array(hazard.BELIEFS)[:, None], rollouts, axis=1)
         self._pending: list[tuple[int, int, int, bool, Floats]] = []
         self._stable_keys = np.zeros(rollouts, np.int64)
@@ -80,7 +80,7 @@ class EventTests:
         self._bet_on_good_ones(chunk, bad)
 
     def _mean(self) -> Floats:
-        requests, events = self._learned
+        requests, events = self._learned.sum(axis=0)
         prior = hazard.PRIOR_REQUESTS
         return (events + prior * self.expected) / (requests + prior)
 
@@ -195,14 +195,17 @@ class EventTests:
         self._clean += (told & ~bad).sum(axis=1) * np.log((1 - supposed) / (1 - self.margin))
 
     def _learn(self, chunk: Chunk, bad: Bools, events: Ints) -> None:
-        mean = self._mean()[:, None]
+        prior = hazard.OWN_REQUESTS
+        means = (self._learned[:, 1] + prior * self._mean()) / (self._learned[:, 0] + prior)
+        mean = np.where(chunk.canary, means[1][:, None], means[0][:, None])
         for beliefs, spread in zip(self._beliefs, hazard.SPREADS, strict=True):
             shape = 1 / spread
             foretold = (shape + events) / (shape / mean + chunk.before)
             foretold = np.minimum(hazard.HIGHEST_RATE, foretold)
             beliefs += np.log(np.where(bad, foretold, 1 - foretold)).sum(axis=1)
-        self._learned[0] += CHUNK
-        self._learned[1] += bad.sum(axis=1)
         stable = ~chunk.canary
+        for learned, pool in zip(self._learned, (stable, chunk.canary), strict=True):
+            learned[0] += pool.sum(axis=1)
+            learned[1] += (pool & bad).sum(axis=1)
         self._stable_keys += (stable & (chunk.before == 0)).sum(axis=1)
         self._canary_requests += chunk.canary.sum(axis=1)

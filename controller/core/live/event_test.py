@@ -97,7 +97,7 @@ class EventTest:
             self._weigh_pending()
         if canary or event:
             self._keep_the_most()
-        self.frailty.learn(requests, events, event)
+        self.frailty.learn(requests, events, event, (pool.requests, pool.events))
         pool.count(key, event)
 
     def learn(self, key: str, event: bool) -> None:
@@ -107,7 +107,8 @@ class EventTest:
         if found is None:
             return
         requests, events = found
-        self.frailty.learn(requests, events, event)
+        others = self.others.requests, self.others.events
+        self.frailty.learn(requests, events, event, others)
         self.others.count(key, event)
 
     def share_changed(self) -> None:

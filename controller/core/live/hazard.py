@@ -7,7 +7,8 @@ survival analysis: Clayton 1978; Hougaard 2000), so a key's next request fails a
 
 Mean and shape are learned as the requests come, from the keys of both versions: if these are
 equal, the half into which a key fell tells nothing of it. Of the shape, how well each of several
-would have foretold every request (prequential likelihood: Dawid 1984)."""
+would have foretold every request (prequential likelihood: Dawid 1984); of each version around its
+own mean, or a worse one would look like users who differ."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from typing import Any, Final, NamedTuple
 HIGHEST_RATE: Final = 0.95
 # How many requests the mean that is believed before anything is seen is worth.
 PRIOR_REQUESTS: Final = 300
+OWN_REQUESTS: Final = 10  # likewise the common mean, before a version's own is known
 # Squared coefficients of variation that the keys' own rates may have; before anything is seen
 # they are believed log-normal.
 SPREADS: Final = tuple(0.3 * 2.0**i for i in range(8))
@@ -38,9 +40,13 @@ class Frailty:
     events: int = 0
     beliefs: list[float] = field(default_factory=lambda: list(BELIEFS))
 
-    def learn(self, requests: int, events: int, event: bool) -> None:
-        """One more request of a key, which had `requests`, `events` of them bad."""
-        mean = self.mean
+    def learn(
+        self, requests: int, events: int, event: bool, of_version: tuple[int, int] = (0, 0)
+    ) -> None:
+        """One more request of a key, which had `requests`, `events` of them bad; `of_version`:
+        the same of all keys of its version."""
+        all_requests, all_events = of_version
+        mean = (all_events + OWN_REQUESTS * self.mean) / (all_requests + OWN_REQUESTS)
         for i, spread in enumerate(SPREADS):
             shape = 1 / spread
             foretold = min(HIGHEST_RATE, (shape + events) / (shape / mean + requests))
