@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from controller.adapters.files import write_atomically
+from controller.adapters.files import sync_folder, write_atomically
 from controller.core.drill.journal import Journal
 from controller.core.drill.report import Outcome, Report
 from controller.core.errors import NotFound, Refused
@@ -45,7 +45,7 @@ class DrillFolder:
     def create(self, drill_id: str) -> Path:
         folder = self.of(drill_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sync(self.path)
+        sync_folder(self.path)
         return folder
 
     @contextmanager
@@ -98,7 +98,7 @@ class DrillFolder:
             content = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
             self._write(report.id, _REPORT, content)
         (folder / _JOURNAL).unlink(missing_ok=True)
-        _sync(folder)
+        sync_folder(folder)
 
     def reports(self, limit: int | None = None) -> list[Report]:
         """Newest first."""
@@ -155,7 +155,7 @@ class DrillFolder:
     def _write(self, drill_id: str, name: str, text: str) -> None:
         folder = self.of(drill_id)
         write_atomically(folder / name, text)
-        _sync(folder)
+        sync_folder(folder)
 
 
 def _lock(descriptor: int, deadline: float) -> None:
@@ -182,12 +182,3 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def _sync(folder: Path) -> None:
-    """New names in it are on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from controller.adapters.files import write_atomically
+from controller.adapters.files import sync_folder, write_atomically
 from controller.core.spool import Asked, LateAnswer, SpoolEntry, SpoolState
 
 BODY: Final = "body"
@@ -106,15 +106,6 @@ def _write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in it are on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

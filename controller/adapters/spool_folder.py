@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters import spool_entry
-from controller.adapters.files import write_atomically
+from controller.adapters.files import sync_folder, write_atomically
 from controller.adapters.spool_incoming import Incoming
 from controller.core.errors import SpoolFull
 from controller.core.spool import Asked, LateAnswer, SpoolEntry, SpoolLimits, SpoolState
@@ -57,7 +57,7 @@ class SpoolFolder:
 
     def _open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        spool_entry.sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         for folder in sorted(self.path.iterdir()):
             if folder.name.startswith(_COMING):
                 shutil.rmtree(folder, ignore_errors=True)  # nobody was told that it was accepted
@@ -95,7 +95,7 @@ class SpoolFolder:
         with self._lock:
             if not path.exists():
                 write_atomically(path, secrets.token_hex(32))
-                spool_entry.sync_folder(self.path)
+                sync_folder(self.path)
         return hmac.new(path.read_bytes(), key.encode(), hashlib.sha256).hexdigest()
 
     # -- what comes in ----------------------------------------------------------------------
@@ -125,7 +125,7 @@ class SpoolFolder:
             entry = SpoolEntry(incoming.name, order, self._now(), asked, incoming.length)
             spool_entry.write_asked(incoming.folder, entry)
             incoming.folder.rename(self._folder(entry))
-            spool_entry.sync_folder(self.path)
+            sync_folder(self.path)
             self._last_order = order
             self._entries[entry.id] = entry
             self.counts["accepted"] += 1

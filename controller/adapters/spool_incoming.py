@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from controller.adapters.spool_entry import BODY, sync_folder
+from controller.adapters.files import sync_folder
+from controller.adapters.spool_entry import BODY
 from controller.core.errors import SpoolFull
 from controller.core.spool import Asked, SpoolEntry
 
