@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from controller import report_command, views
+from controller import plan_views, report_command, views
 from controller.client import Client, Rejected, Unreachable
 from controller.copies_command import copies
 from controller.core.errors import ControllerError
@@ -383,7 +383,7 @@ def check_plan(
     from controller.plan_command import check
 
     found = check(_plan(plan), fleet)
-    _show(found, False, views.plan) if not as_json else print(views.plan_json(found))
+    _show(found, False, plan_views.plan) if not as_json else print(plan_views.plan_json(found))
 
 
 if __name__ == "__main__":

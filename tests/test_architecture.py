@@ -28,7 +28,7 @@ ALLOWED = {
         "controller.engine.ports",
         "controller.engine.records",
     },
-    "controller.report": {"controller.core", "controller.engine.records", "controller.views"},
+    "controller.report": {"controller.core", "controller.engine.records", "controller.plan_views"},
     "controller.api": {"controller"},
     "controller.client": {"controller.adapters.state_folder"},
     "asr_node": set(),

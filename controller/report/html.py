@@ -17,7 +17,7 @@ from controller.report.record import Record
 from controller.report.shares import bars
 from controller.report.words import course, duration, headline, moment, people, plain
 from controller.report.worst import cases
-from controller.views import plan
+from controller.plan_views import plan
 
 _FOLDER: Final = Path(__file__).resolve().parent
 

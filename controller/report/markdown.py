@@ -11,7 +11,7 @@ from controller.report.gates import GateLine, gate_line
 from controller.report.record import Judgement, Record
 from controller.report.words import course, duration, headline, moment, people, plain
 from controller.report.worst import Case, cases
-from controller.views import plan
+from controller.plan_views import plan
 
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>#|~&!@])")
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import typer
 
-from controller import views
+from controller import plan_views
 from controller.adapters.plan_files import load_plan
 from controller.cli import app
 from controller.core.rollout import ENDED, NEXT, Phase
@@ -153,4 +153,4 @@ def test_pictures_are_plain(path: Path) -> None:
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_the_plan_that_a_page_shows_is_the_default_plan_in_words(page: str) -> None:
     shown = [block for block in blocks(text_of(page), "") if block.startswith("plan default:")]
-    assert shown == [f"{views.plan(load_plan('default', [ROOT / 'rollouts']))}\n"]
+    assert shown == [f"{plan_views.plan(load_plan('default', [ROOT / 'rollouts']))}\n"]
