@@ -19,8 +19,8 @@ _AT_LEAST_SECONDS: Final = 10.0  # after a fault that nobody noticed, these coun
 class Row:
     """Times in seconds since the fault; None where there was nothing to notice, switch or
     recover from, or it never happened. `failed`: neither answered nor, where that is allowed,
-    `refused` with a 503. `held_seconds`: the longest that a request stayed at a node before it
-    was tried elsewhere. `slowest_seconds`: the longest answer from the fault on."""
+    `refused` with a 503. `held_seconds`: the longest that a request stayed at a node, from
+    the fault on, before it was tried elsewhere. `slowest_seconds`: the longest answer since."""
 
     fault: str
     runtime: Runtime
@@ -57,8 +57,8 @@ def row(fault: Fault, runtime: Runtime, seen: Seen) -> Row:
     began = seen.began
     probe = first_noticed(seen.samples, began, fault.targets)
     again = recovered(seen.samples, began)
-    retries = [(begun, held) for begun, held in map(_retry, seen.log) if begun > began]
-    noticed = [at for at in (probe, *(begun for begun, _ in retries)) if at is not None]
+    retries = [(at, min(held, at - began)) for at, held in map(_retry, seen.log) if at > began]
+    noticed = [at for at in (probe, *(at for at, _ in retries)) if at is not None]
     switched = seen.served_again or first_switched(seen.samples, began)
     failed = [r for r in seen.records if not r.ok]
     refused = [r for r in failed if r.status == 503 and fault.may_refuse]

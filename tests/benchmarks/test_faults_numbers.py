@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
+from benchmarks import faults
 from benchmarks.faults_injected.catalogue import FAULTS
 from benchmarks.faults_injected.doorbell import Doorbell
 from benchmarks.faults_injected.row import Row, Seen, row, shortcomings
@@ -97,13 +101,14 @@ def test_a_row_tells_what_users_felt_and_who_noticed_when(seen: Seen) -> None:
     found = row(FAULTS["kill-stable"], "process", seen)
     assert (found.requests, found.failed, found.retried, found.in_flight_at_fault) == (7, 0, 1, 1)
     assert found.detect_seconds == pytest.approx(0.05)  # the retry came before the probe
-    assert found.held_seconds == pytest.approx(0.25)
+    assert found.held_seconds == pytest.approx(0.05)  # it was sent 0.2 s before the fault
     assert (found.probe_seconds, found.switch_seconds, found.recover_seconds) == (1.0, 2.0, 6.0)
     assert found.added_p99_ms == pytest.approx(300)
 
 
 def test_a_request_that_was_held_too_long_is_a_shortcoming(seen: Seen) -> None:
     kill, freeze = FAULTS["kill-stable"], FAULTS["freeze-stable"]
+    seen = replace(seen, log=[a_request(100.7, (502, 0.25), (200, 0.25))])
     assert shortcomings(freeze, row(freeze, "process", seen)) == []
     [missed] = shortcomings(kill, row(kill, "process", seen))
     assert "held" in missed
@@ -141,6 +146,14 @@ def test_every_fault_that_is_not_in_a_runtime_says_why() -> None:
     skipped = {name for name, fault in FAULTS.items() if "process" in fault.not_in}
     assert skipped == {"network-cut", "wrong-answers", "gpu-gone"}
     assert all(reason for fault in FAULTS.values() for reason in fault.not_in.values())
+
+
+def test_a_fault_that_is_not_in_a_runtime_is_skipped_by_name() -> None:
+    asked = [sys.executable, faults.__file__, "--runtime", "process", "--faults", "network-cut"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    [skipped] = json.loads(said.splitlines()[-1])["skipped"]
+    assert (skipped["fault"], skipped["runtime"]) == ("network-cut", "process")
+    assert f"network-cut: skipped: {skipped['why']}" in said
 
 
 def test_a_row_names_the_keys_that_others_read() -> None:
