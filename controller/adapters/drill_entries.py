@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from controller.adapters.yaml_file import Node, Section
-from controller.core.drill.catalogue import DRILLS
+from controller.core.drill.catalogue import DRILLS, NO_DRILLS
 from controller.core.drill.options import MOST_CLIENTS, DrillOptions, ScheduledDrill, Window
 from controller.core.errors import Refused
 
@@ -20,7 +20,7 @@ def read_drills(node: Node) -> tuple[ScheduledDrill, ...]:
 
 def _entry(node: Node) -> ScheduledDrill:
     section = node.mapping()
-    drill = section.choice("drill", list(DRILLS))
+    drill = section.get("drill", _drill)
     cron, timezone = section.string("cron"), section.string("timezone", "UTC")
     hours, options = section.get("window", Node.string, None), _options(section)
     try:
@@ -29,6 +29,12 @@ def _entry(node: Node) -> ScheduledDrill:
     except Refused as error:
         raise node.error(str(error)) from error
     return replace(entry, window=window)
+
+
+def _drill(node: Node) -> str:
+    if (why := NO_DRILLS.get(node.string())) is not None:
+        raise node.error(f"{node.string()} is no drill: {why}")
+    return node.choice(list(DRILLS))
 
 
 def _options(section: Section) -> DrillOptions:

@@ -41,6 +41,12 @@ class ProcessFaults:
     def thaw(self, target: Target) -> None:
         self._if_living(target, lambda process: process.resume())
 
+    def cut(self, target: Target) -> None:
+        raise Refused(f"{target.node} has no network of its own; nothing was broken")
+
+    def reconnect(self, target: Target) -> None:
+        """Nothing was cut."""
+
     def kill_workers(self, target: Target) -> None:
         workers = [p for p in self._living(target).children(recursive=True) if _is_worker(p)]
         if not workers:

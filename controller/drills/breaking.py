@@ -21,6 +21,7 @@ _TO_UNDO: Final = {
     Fault.FREEZE: Undo.THAW,
     Fault.SLOW: Undo.THAW,
     Fault.FULL_DISK: Undo.ALLOW_WRITING,
+    Fault.CUT: Undo.RECONNECT,
 }
 
 
@@ -59,6 +60,8 @@ class Breaker:
                 await self._each(self.faults.kill, targets)
             case Fault.FREEZE:
                 await self._each(self.faults.freeze, targets)
+            case Fault.CUT:
+                await self._each(self.faults.cut, targets)
             case Fault.SLOW:
                 await self._slow(targets)
             case Fault.WORKERS:

@@ -52,6 +52,7 @@ def test_an_entry_may_say_how_it_is_done(tmp_path: Path) -> None:
     ("entry", "problem"),
     [
         ('{drill: kill-all, cron: "0 3 * * *"}', "drills.0.drill: expected one of kill-stable"),
+        ('{drill: wrong-answers, cron: "0 3 * * *"}', "drills.0.drill: wrong-answers is no drill"),
         ("{drill: kill-stable}", "drills.0.cron: this key is required"),
         ('{drill: kill-stable, cron: "0 3"}', "drills.0: cron"),
         ('{drill: kill-stable, cron: "0 3 * * *", timezone: Mars/X}', "drills.0: cron"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.drill.catalogue import DRILLS, Drill, Hit, drill_named
+from controller.core.drill.catalogue import DRILLS, NO_DRILLS, Drill, Hit, drill_named
 from controller.core.drill.measures import (
     Attempt,
     Logged,
@@ -31,7 +31,7 @@ from controller.core.drill.situation import (
     situation_of,
     victims,
 )
-from controller.core.errors import InvalidConfig, NotFound
+from controller.core.errors import InvalidConfig, NotFound, Refused
 
 KILL = DRILLS["kill-stable"]
 FAULT_AT = 1000.0
@@ -92,8 +92,8 @@ def reasons(observations: Observations, drill: Drill = KILL) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", DRILLS.keys() - {"kill-controller"})
-def test_every_drill_may_begin_in_a_whole_fleet(name: str) -> None:
-    assert objections(DRILLS[name], A_FLEET, Circumstances()) == ()
+def test_every_drill_may_begin_in_a_whole_fleet_of_containers(name: str) -> None:
+    assert objections(DRILLS[name], replace(A_FLEET, runtime="docker"), Circumstances()) == ()
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,11 @@ def test_a_controller_that_nobody_starts_again_is_not_killed() -> None:
     assert objections(drill, A_FLEET, Circumstances(supervised=True)) == ()
 
 
-def test_what_works_on_processes_only_is_refused_for_containers() -> None:
-    in_docker = replace(A_FLEET, runtime="docker")
-    refused = {name for name, d in DRILLS.items() if objections(d, in_docker, Circumstances())}
-    assert refused == {"out-of-memory", "disk-full", "kill-controller"}
+def test_what_works_on_containers_only_is_refused_for_processes_by_name() -> None:
+    rules = Circumstances(supervised=True)
+    refused = {name: objections(drill, A_FLEET, rules) for name, drill in DRILLS.items()}
+    assert [name for name, why in refused.items() if why] == ["network-cut"]
+    assert "network-cut works in the docker runtime only" in refused["network-cut"][0]
 
 
 def test_victims_are_those_that_the_drill_names() -> None:
@@ -170,6 +171,13 @@ def test_the_situation_is_read_from_the_status() -> None:
     assert situation_of(status).backup_problem == "too small"
     status["rollout"] = {"id": "v2-1", "phase": "holding"}
     assert situation_of(status).rollout == "v2-1"
+
+
+@pytest.mark.parametrize("name", NO_DRILLS)
+def test_what_could_not_be_put_back_is_refused_by_name_with_what_to_do_instead(name: str) -> None:
+    with pytest.raises(Refused, match=f"{name} is no drill, and nothing was broken: .*; ") as found:
+        drill_named(name)
+    assert not isinstance(found.value, NotFound)
 
 
 def test_an_unknown_drill_is_refused_with_those_there_are() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from controller.core.errors import NotFound
+from controller.core.errors import NotFound, Refused
 
 
 class Fault(StrEnum):
@@ -15,6 +15,7 @@ class Fault(StrEnum):
 
     KILL = "kill"  # SIGKILL, or `docker kill`
     FREEZE = "freeze"  # SIGSTOP, or `docker pause`
+    CUT = "cut"  # from the network: packets vanish, and nobody is told
     SLOW = "slow"  # frozen for most of each second
     WORKERS = "workers"  # the processes that hold the model, and not the node itself
     FULL_DISK = "full-disk"  # whatever the node writes fails
@@ -61,7 +62,7 @@ class Drill:
     promise: str
     bounds: Bounds
     tolerance: Tolerance = Tolerance.NONE
-    process_only: bool = False
+    docker_only: str | None = None  # why
 
     @property
     def lasts_seconds(self) -> float:
@@ -71,7 +72,13 @@ class Drill:
     @property
     def is_noticed(self) -> bool:
         """Whether the controller's status has to show it before it can show its end."""
-        return self.fault in {Fault.KILL, Fault.FREEZE, Fault.ROUTER, Fault.CONTROLLER}
+        return self.fault in {
+            Fault.KILL,
+            Fault.FREEZE,
+            Fault.CUT,
+            Fault.ROUTER,
+            Fault.CONTROLLER,
+        }
 
 
 NOBODY: Final = "No request fails: who was being served is served elsewhere."
@@ -96,6 +103,15 @@ _ALL: Final = (
         Bounds(5.0, 10.0, _RECOVER_SECONDS),
     ),
     Drill(
+        "network-cut",
+        Fault.CUT,
+        Hit.ONE,
+        "Cuts one stable node off from the network: its packets vanish, and nothing is closed.",
+        NOBODY,
+        Bounds(15.0, 15.0, _RECOVER_SECONDS),
+        docker_only="nodes that are processes have no network of their own to be cut off from",
+    ),
+    Drill(
         "slow-stable",
         Fault.SLOW,
         Hit.ONE,
@@ -111,7 +127,6 @@ _ALL: Final = (
         "memory is out; the node itself lives.",
         "No request fails: the node starts them anew, and others serve meanwhile.",
         Bounds(None, 10.0, _RECOVER_SECONDS),
-        process_only=True,
     ),
     Drill(
         "disk-full",
@@ -120,7 +135,6 @@ _ALL: Final = (
         "Lets whatever one stable node writes to files fail for 20 s, as on a full disk.",
         "No request fails; the node writes again afterwards.",
         Bounds(None, 10.0, _RECOVER_SECONDS),
-        process_only=True,
     ),
     Drill(
         "all-stable",
@@ -167,9 +181,21 @@ _ALL: Final = (
 )
 DRILLS: Final[Mapping[str, Drill]] = {drill.name: drill for drill in _ALL}
 
+_ELSEWHERE: Final = "benchmarks/faults.py does it to a fleet of its own"
+NO_DRILLS: Final[Mapping[str, str]] = {
+    "history-damaged": f"the records of your users' requests could not be put back; {_ELSEWHERE}",
+    "wrong-answers": "users would get wrong answers until it is noticed, and model files are not "
+    f"damaged on purpose; {_ELSEWHERE}, or start a version whose model you know to be bad, which "
+    "the golden clips must keep from traffic",
+    "gpu-gone": "it is not built, for a GPU cannot be taken from a running process and be given "
+    "back; out-of-memory tries the part of the node in it that can be tried",
+}
+
 
 def drill_named(name: str) -> Drill:
-    """Raises NotFound with the names that there are."""
+    """Raises Refused for what is no drill on purpose, and NotFound with the names there are."""
+    if (why := NO_DRILLS.get(name)) is not None:
+        raise Refused(f"{name} is no drill, and nothing was broken: {why}")
     try:
         return DRILLS[name]
     except KeyError as error:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 class Undo(StrEnum):
     THAW = "thaw"
     ALLOW_WRITING = "allow-writing"
+    RECONNECT = "reconnect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Faults(Protocol):
     def freeze(self, target: Target) -> None: ...
 
     def thaw(self, target: Target) -> None: ...
+
+    def cut(self, target: Target) -> None: ...
+
+    def reconnect(self, target: Target) -> None: ...
 
     def kill_workers(self, target: Target) -> None: ...
 
@@ -95,3 +100,5 @@ def undo(journal: Journal, faults: Faults) -> None:
                 faults.thaw(step.target)
             case Undo.ALLOW_WRITING:
                 faults.allow_writing(step.target)
+            case Undo.RECONNECT:
+                faults.reconnect(step.target)

@@ -114,8 +114,8 @@ def _of_the_fleet(situation: Situation) -> list[str]:
 
 def _of_the_drill(drill: Drill, situation: Situation, circumstances: Circumstances) -> list[str]:
     found = []
-    if drill.process_only and situation.runtime != "process":
-        found.append(f"{drill.name} works in the process runtime only, for now")
+    if drill.docker_only is not None and situation.runtime != "docker":
+        found.append(f"{drill.name} works in the docker runtime only: {drill.docker_only}")
     if drill.fault is Fault.CONTROLLER and not circumstances.supervised:
         found.append(
             "nobody would start the killed controller again: it does not run under the "
