@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,10 +16,10 @@ from controller.core.routing import BACKUP_GROUP, BASELINE_GROUP, Routing
 from controller.core.verdict import Verdict
 from controller.engine.ports import ObservedNode
 from controller.engine.records import Served
+from controller.engine.slices import in_slices
 
 log = logging.getLogger(__name__)
 _Shares = tuple[float, float]  # percent that canary and baseline are to have
-_SLICE: Final = 200  # requests, between which others have their turn
 # Overload (429) and a recording that ended a worker twice (422) are a node's failures, too.
 _REFUSED_BY_NODE: Final = frozenset({422, 429})
 # Who gives up after so long may have been kept waiting; who leaves sooner had other reasons.
@@ -92,10 +90,8 @@ class LiveKeeper:
         self._read()
 
     async def _take(self, evidence: LiveEvidence, seen: Iterable[Observation]) -> None:
-        waiting = iter(seen)
-        while some := list(itertools.islice(waiting, _SLICE)):
+        async for some in in_slices(seen):
             evidence.observe(some)
-            await asyncio.sleep(0)  # ticks and probes are not to wait for a long log
 
     def _read(self) -> None:
         assert self._evidence is not None

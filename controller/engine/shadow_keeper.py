@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -22,6 +23,7 @@ from controller.engine.jobs import Jobs
 from controller.engine.observer import Observer
 from controller.engine.ports import NodeClient, ObservedNode, ShadowStore
 from controller.engine.records import Served
+from controller.engine.slices import in_slices
 
 log = logging.getLogger(__name__)
 PULL_SECONDS: Final = 5.0
@@ -71,13 +73,14 @@ class ShadowKeeper:
         """As it was after the last pull; None before the first."""
         return self._overview if rollout.id == self._rollout_id else None
 
-    def observe(self, rollout: Rollout | None, served: Iterable[Served]) -> None:
+    async def observe(self, rollout: Rollout | None, served: Iterable[Served]) -> None:
         """Whose requests were copied: the sticky key is the unit, and no node knows it."""
         if rollout is None or rollout.ended:
             return
-        self._keys |= {s.request_id: s.key_hash for s in served if s.shadow}
-        while len(self._keys) > _MOST_KEYS:
-            self._keys.pop(next(iter(self._keys)))
+        async for some in in_slices(s for s in served if s.shadow):
+            self._keys |= {request.request_id: request.key_hash for request in some}
+        if (excess := len(self._keys) - _MOST_KEYS) > 0:  # the oldest are lost
+            self._keys = dict(itertools.islice(self._keys.items(), excess, None))
 
     async def save_keys(self, rollout_id: str) -> None:
         """Write down all keys that were observed: the access log is not read again for them."""

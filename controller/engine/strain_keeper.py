@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from controller.core.consequence import of_gates
 from controller.core.rollout import Rollout
@@ -15,9 +14,9 @@ from controller.core.shadow.judge import look
 from controller.core.shadow.strain import Strain, StrainGate
 from controller.core.verdict import Verdict
 from controller.engine.records import Served
+from controller.engine.slices import in_slices
 
 log = logging.getLogger(__name__)
-_SLICE: Final = 200  # requests, between which others have their turn
 
 
 class StrainKeeper:
@@ -72,12 +71,10 @@ class StrainKeeper:
         self._rollout_id, self._looks, self._verdicts = rollout.id, {}, {}
 
     async def _take(self, copying: bool, served: Iterable[Served]) -> None:
-        telling = filter(_tells, served)
-        while some := list(itertools.islice(telling, _SLICE)):
+        async for some in in_slices(filter(_tells, served)):
             for request in some:
                 seconds, audio_seconds = request.seconds or 0.0, request.audio_seconds or 0.0
                 self._strain.observe(copying, request.key_hash, seconds, audio_seconds)
-            await asyncio.sleep(0)  # ticks and probes are not to wait for a long log
 
     async def _look(self, gates: Iterable[StrainGate]) -> None:
         """In a thread: of many users it takes a while. Nothing is observed meanwhile."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.engine.records import Served
+from controller.engine.slices import in_slices
 
 log = logging.getLogger(__name__)
 KEYS_FOR_AN_HONEST_PERCENTAGE = 200
@@ -29,7 +30,7 @@ class Traffic:
     attempts_failed: collections.Counter[str] = field(default_factory=collections.Counter)
     _keys: set[str] = field(default_factory=set)
 
-    def observe(
+    async def observe(
         self,
         served: Iterable[Served],
         share: float | None,
@@ -37,17 +38,25 @@ class Traffic:
         canary: str | None = None,
     ) -> None:
         """What was served since the last look, while `share` percent were asked for by the
-        rollout under way, of version `canary`. A canary that is away for a moment, with a share
-        of 0, has not lost what it was counted for; late answers of a canary before this one are
+        rollout under way, of version `canary`. Late answers of a canary before this one are
         nobody's."""
-        is_away = not share and rollout_id is not None
-        if rollout_id != self.rollout_id or (share != self.share and not is_away):
-            self.begin_anew()  # what was logged until now belongs to the share before
-            self.share, self.rollout_id = share, rollout_id
+        if not self.follow(share, rollout_id):
             return
-        for request in served:
-            if request.pool != "canary" or request.group in {"", canary}:
-                self.take(request)
+        async for some in in_slices(served):
+            for request in some:
+                if request.pool != "canary" or request.group in {"", canary}:
+                    self.take(request)
+
+    def follow(self, share: float | None, rollout_id: str | None = None) -> bool:
+        """Whether counting goes on. Else it begins anew, and what was logged until now belongs to
+        the share before. A canary that is away for a moment, with a share of 0, has not lost what
+        it was counted for."""
+        is_away = not share and rollout_id is not None
+        if rollout_id == self.rollout_id and (share == self.share or is_away):
+            return True
+        self.begin_anew()
+        self.share, self.rollout_id = share, rollout_id
+        return False
 
     def canary_requests(self, share: float, opted_in: bool = False) -> int:
         """Random ones, or those that a rule decided, since `share` percent are asked for."""

@@ -6,7 +6,6 @@ twice, and a crash gives neither an unlucky canary a second chance nor a good on
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -21,6 +20,7 @@ from controller.engine.observer import Observer
 from controller.engine.ports import Ports
 from controller.engine.records import Served
 from controller.engine.shadow_keeper import ShadowKeeper
+from controller.engine.slices import in_slices
 from controller.engine.strain_keeper import StrainKeeper
 from controller.engine.traffic import Traffic
 from controller.engine.upstreams import Upstreams
@@ -29,7 +29,6 @@ SAVE_SECONDS: Final = 10.0
 _COST_TO_INTERVAL: Final = 20  # saving takes at most a twentieth of the time
 _COUNTS: Final = "traffic"  # their keys beside those of the evidence
 _STRAIN: Final = "strain"
-_SLICE: Final = 200  # requests, between which others have their turn
 
 
 class TrafficWatch:
@@ -86,8 +85,8 @@ class TrafficWatch:
             newest = self._ledger.rollout
             rollout = _under_way(newest)
             canary = rollout.version if rollout is not None else None
-            self._traffic.observe(served, share, rollout.id if rollout else None, canary)
-            self._shadow.observe(rollout, served)
+            await self._traffic.observe(served, share, rollout.id if rollout else None, canary)
+            await self._shadow.observe(rollout, served)
             await self._strain.observe(rollout, served, routing)
             nodes, health = tuple(self._observer.nodes.values()), self._observer.health
             now = self._ports.now().timestamp()
@@ -100,12 +99,10 @@ class TrafficWatch:
             await self._save(_under_way(self._ledger.rollout))
 
     async def _count(self, served: Iterable[Served]) -> None:
-        waiting = iter(served)
-        while some := list(itertools.islice(waiting, _SLICE)):
+        async for some in in_slices(served):
             self._upstreams.observe(some)
             self.totals.take(some)
             self._capacity.observe(some, self._traffic.node_at)
-            await asyncio.sleep(0)  # ticks and probes are not to wait for a long log
 
     async def _save(self, rollout: Rollout | None) -> None:
         if rollout is None or rollout.id != self._traffic.rollout_id:

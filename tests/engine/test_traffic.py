@@ -65,14 +65,14 @@ def test_a_new_share_begins_a_new_count() -> None:
     assert traffic.summary()["canary_percent_actual"] is None
 
 
-def test_a_canary_that_is_away_for_a_moment_keeps_what_it_was_counted_for() -> None:
+async def test_a_canary_that_is_away_for_a_moment_keeps_what_it_was_counted_for() -> None:
     traffic = Traffic(NODES.get)
     for share in (5, 5, 0, 0, 5, 5):
-        traffic.observe([served("canary")], share, "r-1")
+        await traffic.observe([served("canary")], share, "r-1")
     assert traffic.canary_requests(5) == 5  # all but what was logged before the share was seen
 
 
-def test_another_share_or_another_rollout_begins_a_new_count() -> None:
+async def test_another_share_or_another_rollout_begins_a_new_count() -> None:
     traffic = Traffic(NODES.get)
     for share, rollout_id, counted_now in (
         (5, "r-1", 0),
@@ -81,32 +81,34 @@ def test_another_share_or_another_rollout_begins_a_new_count() -> None:
         (50, "r-1", 1),
         (50, "r-2", 0),
     ):
-        traffic.observe([served("canary")], share, rollout_id)
+        await traffic.observe([served("canary")], share, rollout_id)
         assert traffic.canary_requests(share) == counted_now
 
 
-def test_late_answers_of_the_canary_before_are_not_this_ones() -> None:
+async def test_late_answers_of_the_canary_before_are_not_this_ones() -> None:
     traffic = Traffic(NODES.get)
-    traffic.observe([], 5, "r-2", "v3")
-    traffic.observe([served("canary", group="v2"), served("canary", group="v3")], 5, "r-2", "v3")
+    await traffic.observe([], 5, "r-2", "v3")
+    await traffic.observe(
+        [served("canary", group="v2"), served("canary", group="v3")], 5, "r-2", "v3"
+    )
     assert traffic.canary_requests(5) == 1
 
 
-def test_late_answers_of_an_aborted_canary_are_no_share_of_the_traffic() -> None:
+async def test_late_answers_of_an_aborted_canary_are_no_share_of_the_traffic() -> None:
     traffic = Traffic(NODES.get)
-    traffic.observe([], 0)
-    traffic.observe([served("canary", group="v2"), served(group="v1")], 0)
+    await traffic.observe([], 0)
+    await traffic.observe([served("canary", group="v2"), served(group="v1")], 0)
     assert traffic.summary()["canary_percent_actual"] == 0.0
 
 
-def test_counts_go_on_with_the_next_controller() -> None:
+async def test_counts_go_on_with_the_next_controller() -> None:
     before = Traffic(NODES.get)
-    before.observe([], 5, "r-1", "v2")
+    await before.observe([], 5, "r-1", "v2")
     failed = served("canary", attempts=((CANARY, 503), (STABLE, 200)))
-    before.observe([served(), failed, served("canary", decided_by="cookie")], 5, "r-1", "v2")
+    await before.observe([served(), failed, served("canary", decided_by="cookie")], 5, "r-1", "v2")
     after = Traffic(NODES.get)
     assert after.resume("r-1", json.loads(json.dumps(before.to_json())))
-    after.observe([served("canary")], 5, "r-1", "v2")
+    await after.observe([served("canary")], 5, "r-1", "v2")
     assert after.canary_requests(5) == 2
     assert after.summary() == before.summary() | {"requests": 3, "canary_percent_actual": 66.67}
 

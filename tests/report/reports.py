@@ -77,11 +77,10 @@ class History:
         self.become(replace(self.rollout.to(phase, self.now, reason), **changes))
 
     def serve(self, share: float, canary: int, stable: int) -> None:
-        self.traffic.observe([], share)
+        self.traffic.follow(share)
         for pool, count in (("canary", canary), ("stable", stable)):
-            self.traffic.observe(
-                [Served(pool, "percent", f"{pool}{n}", 200, ()) for n in range(count)], share
-            )
+            for n in range(count):
+                self.traffic.take(Served(pool, "percent", f"{pool}{n}", 200, ()))
 
     def note(self, kind: str, message: str, actor: str = "controller", **data: Any) -> None:
         subject = self.rollout.id if self.rollout is not None else ""

@@ -127,12 +127,9 @@ def test_the_markdown_has_the_numbers_of_every_step() -> None:
 def test_the_share_of_a_baseline_has_a_column_where_the_plan_asked_for_one() -> None:
     history = History(plan=replace(PLAN, baseline=True))
     history.to(Phase.HOLDING, 10, "ready", reached_percent=5.0)
-    history.traffic.observe([], 5)
-    shares = [("stable", 9), ("canary", 1), ("baseline", 1)]
-    history.traffic.observe(
-        [Served(pool, "percent", "k", 200, (("a", 200),)) for pool, n in shares for _ in range(n)],
-        5,
-    )
+    history.traffic.follow(5)
+    for pool in ["stable"] * 9 + ["canary", "baseline"]:
+        history.traffic.take(Served(pool, "percent", "k", 200, (("a", 200),)))
     history.to(Phase.WAITING, 600, "waits")
     assert "| 5 % | 9.09 % | 9.09 % | 11 |" in markdown(history.record())
     assert "baseline got" in Page(html(history.record())).text
