@@ -48,6 +48,14 @@ def test_a_report_begins_with_what_was_wrong() -> None:
     assert drill_views.ended(late("2026-01", None).to_dict()).splitlines()[1].startswith("  ! all")
 
 
+def test_what_failed_and_was_allowed_to_is_told_from_what_was_not() -> None:
+    allowed = replace(REPORT, numbers=replace(REPORT.numbers, failed=3, failed_allowed=2))
+    assert "| failed | 3, of which the promise allows 2 |" in markdown(allowed)
+    assert "3 failed (2 of them may)" in drill_views.ended(allowed.to_dict())
+    assert "3 failed (2 of them may)" in drill_views.history([allowed.to_dict()])
+    assert "0 failed," in drill_views.ended(REPORT.to_dict())
+
+
 def test_the_trend_has_medians_by_month() -> None:
     reports = [late("2026-02", 30.0), late("2026-01", None), late("2026-01", 10.0), REPORT]
     newest, oldest = drill_views.trend([report.to_dict() for report in reports])

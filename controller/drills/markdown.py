@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.core.drill.catalogue import DRILLS
-from controller.core.drill.report import Report
+from controller.core.drill.report import Numbers, Report
 
 
 def markdown(report: Report) -> str:
@@ -44,7 +44,7 @@ def _numbers(report: Report) -> list[tuple[str, str]]:
         ("switch: answered again", _within(n.switch_seconds, switch)),
         ("recovery: all as before", _within(n.recovery_seconds, recover)),
         ("requests sent", f"{n.requests} ({n.requests_logged} in the router's log)"),
-        ("failed", str(n.failed)),
+        ("failed", _failed(n)),
         ("refused or accepted for later", str(n.refused)),
         ("retried by the router", str(n.retried)),
         ("slowest, before the fault", seconds(n.slowest_before_seconds)),
@@ -54,6 +54,12 @@ def _numbers(report: Report) -> list[tuple[str, str]]:
         ("answered by the backup", str(n.backup_requests)),
         ("the backup's character error rate", _percent(n.backup_error_rate)),
     ]
+
+
+def _failed(numbers: Numbers) -> str:
+    if not numbers.failed:
+        return "0"
+    return f"{numbers.failed}, of which the promise allows {numbers.failed_allowed}"
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:

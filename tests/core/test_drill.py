@@ -315,7 +315,8 @@ def test_a_killed_router_may_lose_what_was_in_flight_and_no_more() -> None:
     later = sent(7, 1004.0, None, error="refused")
     tolerated = seen(sent=(*seen().sent, in_flight, at_once), **nobody)
     assert reasons(tolerated, router) == ()
-    assert numbers(tolerated, router).failed == 2  # told, though tolerated
+    found = numbers(tolerated, router)
+    assert (found.failed, found.failed_allowed) == (2, 2)  # told, though tolerated
     assert "1 of 5" in reasons(seen(sent=(*seen().sent, later), **nobody), router)[0]
 
 
