@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from controller.core.advance import next_action
 from controller.core.consequence import consequence
 from controller.core.desired import Desired, Pool
 from controller.core.health import Health
 from controller.core.rollout import Phase, Rollout
 from controller.core.routing import BACKUP_GROUP, Routing
 from controller.core.verdict import Verdict
+from controller.core.waiting import next_action
 from controller.engine.loop import Loop
 from controller.engine.ports import RouterState
 from controller.engine.traffic import Traffic

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from controller.core.advance import next_action
 from controller.core.rollout import Rollout
 from controller.core.verdict import Outcome, Verdict
+from controller.core.waiting import next_action
 from controller.engine.records import Event, Intent
 from controller.engine.traffic import Traffic
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from controller.core.advance import Facts
 from controller.core.cron import frozen_until
 from controller.core.desired import baseline_nodes
+from controller.core.facts import Facts
 from controller.core.fleet import FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.verdict import Verdict

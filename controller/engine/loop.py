@@ -8,13 +8,15 @@ import logging
 import time
 from dataclasses import replace
 
-from controller.core.advance import advance, next_action, with_live
+from controller.core.advance import advance
 from controller.core.desired import Desired, desired
 from controller.core.errors import Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
+from controller.core.step_verdicts import with_live
 from controller.core.verdict import Verdict
 from controller.core.version import Version
+from controller.core.waiting import next_action
 from controller.engine.alarm import Alarm
 from controller.engine.audit import command_event
 from controller.engine.commands import State, carry_out, check_start, settle

@@ -4,7 +4,7 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
-from controller.core.advance import Facts
+from controller.core.facts import Facts
 from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
 from controller.core.rollout import Rollout, begin

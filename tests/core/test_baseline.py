@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.advance import advance, next_action
+from controller.core.advance import advance
 from controller.core.desired import Desired, NodeView, Pool, desired
 from controller.core.errors import InvalidConfig, InvalidName, Refused
 from controller.core.fleet import Fleet, FleetConfig
@@ -18,6 +18,7 @@ from controller.core.plan import Step
 from controller.core.rollout import Phase, Rollout
 from controller.core.routing import Routing
 from controller.core.version import Version
+from controller.core.waiting import next_action
 from tests.core.rollouts import PLAN, a_rollout, facts
 
 VERSIONS = {name: Version(name, f"/models/{name}") for name in ("v1", "v2")}

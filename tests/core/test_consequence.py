@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.advance import advance, next_action
+from controller.core.advance import advance
 from controller.core.consequence import consequence
 from controller.core.errors import IllegalTransition
 from controller.core.gate import Action, ErrorRateGate
@@ -11,6 +11,7 @@ from controller.core.plan import Plan, Step
 from controller.core.rollout import Phase, Rollout
 from controller.core.steering import promote, retry
 from controller.core.verdict import Outcome, Verdict
+from controller.core.waiting import next_action
 from tests.core.rollouts import PLAN, a_rollout, a_verdict, facts, later
 
 FAIL, INCONCLUSIVE = Outcome.FAIL, Outcome.INCONCLUSIVE

@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core import steering
-from controller.core.advance import Facts, advance, next_action
+from controller.core.advance import advance
 from controller.core.errors import IllegalTransition
+from controller.core.facts import Facts
 from controller.core.live.gate import Kind, LiveGate
 from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED, NEXT, Phase, Rollout
 from controller.core.steering import promote
 from controller.core.verdict import Outcome, Verdict
+from controller.core.waiting import next_action
 from tests.core.rollouts import PLAN, a_rollout, a_verdict, facts, later
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.advance import advance, next_action
+from controller.core.advance import advance
 from controller.core.desired import NodeView, desired, servable
 from controller.core.errors import InvalidConfig
 from controller.core.fleet import Fleet, FleetConfig
@@ -19,6 +19,7 @@ from controller.core.shadow.strain import StrainGate
 from controller.core.steering import abort
 from controller.core.verdict import Outcome, Verdict
 from controller.core.version import Version
+from controller.core.waiting import next_action
 from tests.core.rollouts import NOON, a_rollout, facts
 
 SHADOW = Step(0, 60, shadow=20)
