@@ -121,11 +121,17 @@ class DrillFolder:
         return found
 
     def report(self, drill_id: str) -> Report:
-        """Raises NotFound while there is none."""
+        """Raises NotFound while there is none, Refused where this version cannot read it."""
         text = _read(self.of(drill_id) / _REPORT)
         if text is None:
             raise NotFound(f"there is no report of a drill {drill_id!r}")
-        return Report.from_dict(json.loads(text))
+        try:
+            return Report.from_dict(json.loads(text))
+        except (ValueError, TypeError, KeyError) as error:
+            raise Refused(
+                f"the drill {drill_id} has ended, but another version wrote its report, which "
+                f"this one cannot read ({error}); `rollout drill report {drill_id}` shows its text"
+            ) from error
 
     def text(self, drill_id: str) -> str:
         """The report as Markdown. Raises NotFound while there is none."""
@@ -148,7 +154,7 @@ class DrillFolder:
         """None for one that this version cannot read."""
         try:
             return self.report(drill_id)
-        except (ValueError, TypeError, KeyError, NotFound) as error:
+        except Refused as error:
             log.error("drill.report_unreadable id=%s error=%s", drill_id, error)
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -100,9 +101,10 @@ class Breaker:
                 await self._pause(_AWAKE_SECONDS)
 
     async def _reload(self) -> None:
-        for _ in range(_RELOADS):
+        began = time.monotonic()
+        for number in range(_RELOADS):
+            await self._pause(began + number / _RELOADS_PER_SECOND - time.monotonic())
             if self._over.is_set():
                 return
             with contextlib.suppress(RouterUnavailable):  # then requests fail, which is counted
                 await asyncio.to_thread(self.faults.reload_router)
-            await self._pause(1 / _RELOADS_PER_SECOND)

@@ -27,7 +27,7 @@ from controller.drills.controller_process import is_supervised
 from controller.drills.markdown import markdown
 from controller.drills.parts import faults_for
 from controller.drills.run import MODULE, command, refused
-from controller.engine.ports import Store
+from controller.engine.ports.store import Store
 from controller.engine.records import Event
 
 log = logging.getLogger(__name__)

@@ -259,3 +259,5 @@ def test_what_another_version_wrote_stops_nobody(tmp_path: Path) -> None:
     (folder / "journal.json").write_text(json.dumps({"colour": "red"}))
     (folder / "report.json").write_text(json.dumps({"colour": "red"}))
     assert (drills.journals(), drills.reports(), drills.untold()) == ([], [], [])
+    with pytest.raises(Refused, match="another version wrote its report"):
+        a_keeper(tmp_path).outcome(ID)
