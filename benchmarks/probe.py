@@ -26,7 +26,8 @@ from benchmarks.probe_nodes import ProbeNodes, allow_many_files, pin
 from benchmarks.records import percentile
 from controller.adapters.node_http import NodeHttpClient
 from controller.core.health import Health, ProbeLimits
-from controller.engine.ports import ObservedNode, Readiness
+from controller.engine.ports.node_client import Readiness
+from controller.engine.ports.runtime import ObservedNode
 from controller.engine.prober import LAG_SECONDS, Prober
 
 _LIMITS: Final = ProbeLimits()

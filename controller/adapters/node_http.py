@@ -15,7 +15,7 @@ from controller.adapters.node_probe import NodeProbe
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.health import NodeMemory
 from controller.core.shadow.pair import Heard
-from controller.engine.ports import Readiness
+from controller.engine.ports.node_client import Readiness
 
 # Of a node that is busy, starts, stops, does not take our key, or is behind something that cannot
 # reach it.

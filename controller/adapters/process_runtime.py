@@ -26,7 +26,7 @@ from controller.adapters.api_keys import NO_KEYS, ApiKeys
 from controller.adapters.files import write_atomically
 from controller.adapters.node_arguments import copies_arguments, version_arguments, write_hotwords
 from controller.core.errors import RuntimeUnavailable
-from controller.engine.ports import NodeSpec, ObservedNode
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 
 HOST: Final = "127.0.0.1"
 _RECORD: Final = "process.json"

@@ -18,7 +18,7 @@ from controller.adapters.nginx.settings import RouterSettings
 from controller.adapters.process_runtime import ProcessRuntime
 from controller.adapters.state_folder import StateFolder
 from controller.core.errors import Refused
-from controller.engine.ports import Runtime
+from controller.engine.ports.runtime import Runtime
 from controller.settings import Settings
 
 _STOP_GRACE_SECONDS: Final = 10.0

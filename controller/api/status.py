@@ -15,7 +15,7 @@ from controller.core.routing import BACKUP_GROUP, Routing
 from controller.core.verdict import Verdict
 from controller.core.waiting import next_action
 from controller.engine.loop import Loop
-from controller.engine.ports import RouterState
+from controller.engine.ports.router import RouterState
 from controller.engine.traffic import Traffic
 
 

@@ -14,7 +14,8 @@ from controller.core.errors import Refused
 from controller.core.eval_set import Utterance
 from controller.core.review.pairs import SAMPLE, Difference, disagreement
 from controller.core.shadow.pair import Disagreement
-from controller.engine.ports import Recordings, Store
+from controller.engine.ports.reviews import Recordings
+from controller.engine.ports.store import Store
 from controller.engine.records import Event, ReviewQueue
 from controller.engine.review import COPIES_SUFFIX, Review
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.engine.ports import ObservedNode
+from controller.engine.ports.runtime import ObservedNode
 
 CRASHES_THAT_COUNT: Final = 3  # ends in a row, each before it was healthy for long
 CRASHES_THAT_END: Final = 5  # then it is failed: tried again now and then, and told once

@@ -15,7 +15,7 @@ from typing import Final
 
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.eval_set import EvalSet, Utterance
-from controller.engine.ports import NodeClient
+from controller.engine.ports.node_client import NodeClient
 
 Addresses = Callable[[], Sequence[str]]
 # Before each further try. A refused connection or a full queue costs milliseconds, and a node's

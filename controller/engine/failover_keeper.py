@@ -20,7 +20,7 @@ from controller.core.routing import BACKUP_GROUP
 from controller.engine.capacity_keeper import CapacityKeeper
 from controller.engine.ledger import Ledger
 from controller.engine.observer import Observer
-from controller.engine.ports import RouterState
+from controller.engine.ports.router import RouterState
 from controller.engine.records import Event
 
 log = logging.getLogger(__name__)

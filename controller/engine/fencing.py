@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from controller.core.desired import GROUPS, Pool, WantedNode
 from controller.core.health import Health, NodeHealth, ProbeLimits, Witness
-from controller.engine.ports import ObservedNode
+from controller.engine.ports.runtime import ObservedNode
 from controller.engine.prober import SecondOpinion
 
 

@@ -15,7 +15,8 @@ from controller.core.scoring import Score, combined, score
 from controller.core.verdict import Verdict, judge
 from controller.engine.evaluate import WAITS_SECONDS, Transcripts, evaluate
 from controller.engine.evidence import measured
-from controller.engine.ports import NodeClient, Store
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.store import Store
 from controller.engine.records import Evaluation, Event
 
 log = logging.getLogger(__name__)

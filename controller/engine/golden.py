@@ -14,7 +14,8 @@ from controller.core.errors import NodeUnavailable
 from controller.core.eval_set import EvalSet
 from controller.core.golden import GoldenCheck, hears_wrong
 from controller.engine.jobs import Jobs
-from controller.engine.ports import NodeClient, ObservedNode
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.runtime import ObservedNode
 
 log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 60.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from controller.engine.ports import Store
+from controller.engine.ports.store import Store
 from controller.engine.records import Command, Intent, Outcome
 
 

@@ -11,7 +11,7 @@ from controller.core.fleet import Fleet
 from controller.core.rollout import Rollout
 from controller.core.verdict import Verdict
 from controller.engine.audit import rollout_events
-from controller.engine.ports import Store
+from controller.engine.ports.store import Store
 from controller.engine.records import Event, Intent, Outcome, Saved
 from controller.engine.traffic import Traffic
 

@@ -14,7 +14,7 @@ from controller.core.live.observation import NodeSample, Observation
 from controller.core.rollout import Rollout
 from controller.core.routing import BACKUP_GROUP, BASELINE_GROUP, Routing
 from controller.core.verdict import Verdict
-from controller.engine.ports import ObservedNode
+from controller.engine.ports.runtime import ObservedNode
 from controller.engine.records import Served
 from controller.engine.slices import in_slices
 

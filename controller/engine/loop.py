@@ -33,7 +33,8 @@ from controller.engine.live_keeper import LiveKeeper
 from controller.engine.measures import Timing, TrafficTotals
 from controller.engine.nodes import NodeKeeper
 from controller.engine.observer import Observer
-from controller.engine.ports import Ports, RouterState
+from controller.engine.ports import Ports
+from controller.engine.ports.router import RouterState
 from controller.engine.preflight import PreflightKeeper
 from controller.engine.records import Command, Intent, Outcome
 from controller.engine.review import Review

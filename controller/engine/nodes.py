@@ -20,7 +20,8 @@ from controller.core.version import Version
 from controller.engine.crashes import CRASHES_THAT_COUNT, CRASHES_THAT_END, Crashes
 from controller.engine.fencing import why_fenced
 from controller.engine.jobs import Jobs
-from controller.engine.ports import NodeClient, NodeSpec, ObservedNode, Runtime
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.runtime import NodeSpec, ObservedNode, Runtime
 from controller.engine.prober import SecondOpinion, nobody_else
 
 log = logging.getLogger(__name__)

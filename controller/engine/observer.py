@@ -12,7 +12,9 @@ from controller.core.health import Health, NodeHealth, ProbeLimits
 from controller.core.routing import Membership
 from controller.core.version import Version
 from controller.engine.golden import GoldenKeeper
-from controller.engine.ports import NodeClient, ObservedNode, Runtime, Store
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.runtime import ObservedNode, Runtime
+from controller.engine.ports.store import Store
 from controller.engine.prober import Prober, SecondOpinion, nobody_else
 from controller.engine.records import Event
 

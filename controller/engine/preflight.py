@@ -14,7 +14,8 @@ from controller.core.preflight import Load, LoadCheck, Parity, compare
 from controller.core.rollout import Phase, Rollout
 from controller.engine.jobs import Jobs
 from controller.engine.observer import Observer
-from controller.engine.ports import NodeClient, Store
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.store import Store
 from controller.engine.records import Event
 
 ROUNDS = 3

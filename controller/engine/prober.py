@@ -23,7 +23,8 @@ from controller.core.health import (
     unclear,
     weigh,
 )
-from controller.engine.ports import NodeClient, ObservedNode
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.runtime import ObservedNode
 from controller.engine.pulse import Pulse
 from controller.engine.rounds import Rounds
 

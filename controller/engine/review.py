@@ -27,7 +27,7 @@ from controller.core.review.pairs import (
 from controller.core.review.votes import Choice, Opinion, Vote, opinion, preference
 from controller.core.rollout import Rollout
 from controller.engine.gates import Evaluator
-from controller.engine.ports import Reviews
+from controller.engine.ports.reviews import Reviews
 from controller.engine.records import CastVote, Evaluation, Event, ReviewQueue
 
 COPIES_SUFFIX: Final = "+copies"  # of a rollout's id: the name of its review of copies

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from controller.engine.ports import ObservedNode
+from controller.engine.ports.runtime import ObservedNode
 
 _TOGETHER_SECONDS: Final = 0.005  # those that are due within it are asked together
 

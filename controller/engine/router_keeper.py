@@ -10,7 +10,7 @@ from controller.core.errors import RouterUnavailable
 from controller.core.routing import Membership, Routing
 from controller.engine.jobs import Jobs
 from controller.engine.pace import Pace
-from controller.engine.ports import Router, RouterState
+from controller.engine.ports.router import Router, RouterState
 
 log = logging.getLogger(__name__)
 _LOADING = "router.load"

@@ -21,7 +21,9 @@ from controller.core.shadow.sample import is_copied
 from controller.core.verdict import Verdict
 from controller.engine.jobs import Jobs
 from controller.engine.observer import Observer
-from controller.engine.ports import NodeClient, ObservedNode, ShadowStore
+from controller.engine.ports.node_client import NodeClient
+from controller.engine.ports.runtime import ObservedNode
+from controller.engine.ports.shadow_store import ShadowStore
 from controller.engine.records import Served
 from controller.engine.slices import in_slices
 

@@ -17,7 +17,7 @@ from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.routing import BACKUP_GROUP
 from controller.core.spool import LONGEST_PAUSE_SECONDS, LateAnswer, SpoolEntry
 from controller.engine.jobs import Jobs
-from controller.engine.ports import Store
+from controller.engine.ports.store import Store
 from controller.engine.records import Event
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from controller.adapters.node_http import NodeHttpClient
 from controller.adapters.process_runtime import ProcessRuntime, node_environment
 from controller.core.errors import NodeUnavailable, RuntimeUnavailable
 from controller.core.version import Version
-from controller.engine.ports import NodeSpec, ObservedNode
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 
 MODEL = Path(__file__).parents[2] / "models" / "demo-v1"
 SPEC = NodeSpec("v1-1", Version("v1", str(MODEL)), "cpu")

@@ -20,7 +20,10 @@ from controller.core.shadow.pair import Heard
 from controller.core.version import Version
 from controller.engine.loop import Loop
 from controller.engine.pace import Pace
-from controller.engine.ports import NodeSpec, ObservedNode, Ports, Readiness, RouterState
+from controller.engine.ports import Ports
+from controller.engine.ports.node_client import Readiness
+from controller.engine.ports.router import RouterState
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 from controller.engine.records import Served
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

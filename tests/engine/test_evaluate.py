@@ -9,7 +9,7 @@ import pytest
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.eval_set import EvalSet, Utterance
 from controller.engine.evaluate import evaluate
-from controller.engine.ports import Readiness
+from controller.engine.ports.node_client import Readiness
 
 NO_WAITS = (0.0,) * 5
 TWO_NODES = ("10.0.0.1:8000", "10.0.0.2:8000")

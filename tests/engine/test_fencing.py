@@ -10,7 +10,7 @@ from controller.core.desired import Pool, WantedNode
 from controller.core.health import Health, NodeHealth, ProbeLimits, Witness
 from controller.engine.crashes import CRASHES_THAT_END, Crashes
 from controller.engine.fencing import why_fenced
-from controller.engine.ports import ObservedNode
+from controller.engine.ports.runtime import ObservedNode
 from tests.engine.conftest import Driver
 from tests.engine.fakes import NOON
 

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, replace
 
 from controller.core.health import Health, ProbeLimits, Witness
-from controller.engine.ports import ObservedNode, Readiness
+from controller.engine.ports.node_client import Readiness
+from controller.engine.ports.runtime import ObservedNode
 from controller.engine.prober import Prober
 from controller.engine.pulse import BEAT_SECONDS
 from controller.engine.rounds import Rounds

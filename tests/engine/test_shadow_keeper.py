@@ -16,7 +16,7 @@ from controller.core.shadow.gate import DisagreementGate
 from controller.core.shadow.judge import Tally
 from controller.core.shadow.pair import Heard
 from controller.core.verdict import Outcome
-from controller.engine.ports import ShadowStore
+from controller.engine.ports.shadow_store import ShadowStore
 from controller.engine.records import Served
 from tests.engine.conftest import Driver
 from tests.engine.fakes import Clock, as_json

@@ -15,7 +15,7 @@ from controller.adapters.docker.settings import DockerSettings, container_user, 
 from controller.adapters.model_files import is_local
 from controller.adapters.node_arguments import copies_arguments, version_arguments
 from controller.core.version import Version
-from controller.engine.ports import NodeSpec, ObservedNode
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 
 _DATA: Final = Path("/data")  # of a node, in its container
 PORT: Final = 8000

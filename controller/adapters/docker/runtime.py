@@ -27,7 +27,7 @@ from controller.adapters.docker.settings import DockerSettings, label, label_fil
 from controller.adapters.model_files import check_models
 from controller.adapters.node_arguments import write_hotwords
 from controller.core.errors import Refused, RuntimeUnavailable
-from controller.engine.ports import NodeSpec, ObservedNode
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 
 _POLL_SECONDS: Final = 0.1
 _KILL_SECONDS: Final = 10.0

@@ -24,7 +24,7 @@ from controller.adapters.nginx.render import CONFIG, Place, render
 from controller.adapters.nginx.settings import RouterSettings
 from controller.core.errors import InvalidConfig, ReloadRejected, RouterUnavailable
 from controller.core.routing import Membership, Routing
-from controller.engine.ports import RouterState
+from controller.engine.ports.router import RouterState
 
 log = logging.getLogger(__name__)
 SPOOL_SOCKET: Final = "spool.sock"

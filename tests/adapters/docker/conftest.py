@@ -16,7 +16,7 @@ from docker.errors import NotFound
 from controller.adapters.docker.runtime import DockerRuntime
 from controller.adapters.docker.settings import DockerSettings
 from controller.core.version import Version
-from controller.engine.ports import NodeSpec
+from controller.engine.ports.runtime import NodeSpec
 from tests.adapters.docker.docker_stand_ins import (
     STAND_IN,
     RuntimeMaker,

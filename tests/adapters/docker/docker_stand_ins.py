@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.adapters.docker.runtime import DockerRuntime
-from controller.engine.ports import NodeSpec, ObservedNode
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 
 SpecMaker = Callable[..., NodeSpec]
 RuntimeMaker = Callable[..., DockerRuntime]

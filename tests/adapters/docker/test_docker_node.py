@@ -15,7 +15,8 @@ from controller.adapters.model_files import local_digest
 from controller.adapters.node_http import NodeHttpClient
 from controller.core.errors import NodeUnavailable
 from controller.core.version import Version
-from controller.engine.ports import NodeSpec, Readiness
+from controller.engine.ports.node_client import Readiness
+from controller.engine.ports.runtime import NodeSpec
 from tests.adapters.docker.docker_stand_ins import RuntimeMaker, only_node
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from controller.adapters.api_keys import ApiKeys
 from controller.adapters.docker.node_container import node_command, node_container, observed_node
 from controller.adapters.docker.settings import DockerSettings
 from controller.core.version import Version
-from controller.engine.ports import NodeSpec, ObservedNode
+from controller.engine.ports.runtime import NodeSpec, ObservedNode
 
 SETTINGS = DockerSettings(service="asr", state_dir=Path("/state"), memory="4g", cpus=1.5)
 
