@@ -241,6 +241,11 @@ def test_the_switch_is_the_first_answer_by_another_to_what_was_sent_after_the_fa
     assert switched(by_the_dead) == pytest.approx(4.5)
 
 
+def test_where_all_were_hit_the_switch_is_the_first_answer_of_one_that_came_back() -> None:
+    all_hit = seen(sent=(sent(1, 1001.9, node="v1-1"), sent(2, 1008.0, node="v1-1")))
+    assert switched(all_hit) == pytest.approx(8.5)
+
+
 def test_recovery_is_not_the_moment_before_anybody_noticed() -> None:
     assert recovered(seen(), must_be_noticed=True) == pytest.approx(9.0)
     unnoticed = seen(looks=(Look(1000.5, hurt=False, whole=True),))

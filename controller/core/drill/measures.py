@@ -4,6 +4,7 @@ Times are in seconds since the epoch, from one machine's clock; lengths are in s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -112,11 +113,13 @@ def noticed_by_probe(seen: Observations) -> float | None:
 
 def switched(seen: Observations) -> float | None:
     """From the fault until the first request that was sent after it was answered by a node
-    that was not hit."""
+    that was not hit, or that came back: the controller knew by then that it had been away."""
+    noticed_at = next((look.at for look in _after(seen) if look.hurt), math.inf)
     ends = [
         sent.ended
         for sent in seen.sent
-        if sent.began >= seen.fault_at and sent.answered and sent.node not in seen.hit
+        if sent.answered and sent.began >= seen.fault_at
+        if sent.node not in seen.hit or sent.began >= noticed_at
     ]
     return min(ends) - seen.fault_at if ends else None
 
