@@ -18,6 +18,7 @@ drill_app = typer.Typer(
     help="Faults injected on purpose, and what became of them.", no_args_is_help=True
 )
 _AWAY_SECONDS: Final = 120.0  # a drill may kill the controller
+_MOST: Final = 1000  # reports that the controller hands over at once
 STATUSES: Final = {"passed": 0, "failed": 3}
 
 
@@ -84,12 +85,14 @@ def _ended(client: Client, drill_id: str) -> dict[str, Any]:
 
 @drill_app.command("history")
 def drill_history(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many of the newest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="So many of the newest.")] = 20,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
-    """The drills that were, newest first, and their trend by month."""
-    show(Client(state_dir).get("/api/drills/history", limit=limit), as_json, drill_views.history)
+    """The drills that were, newest first, and the trend by month of all that are kept."""
+    wanted = limit if as_json else _MOST
+    reports = Client(state_dir).get("/api/drills/history", limit=wanted)
+    show(reports, as_json, lambda found: drill_views.history(found, limit))
 
 
 @drill_app.command("report")

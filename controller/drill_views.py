@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+Groups = dict[tuple[str, str], list[dict[str, Any]]]  # reports by drill and month
+
 
 def catalogue(drills: list[dict[str, Any]]) -> str:
     """What there is, when, and whether it may be done now."""
@@ -58,24 +60,30 @@ def ended(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def history(reports: list[dict[str, Any]]) -> str:
+def history(reports: list[dict[str, Any]], most_lines: int) -> str:
     """Newest first, and how each drill's numbers moved from month to month."""
     if not reports:
         return "no drill yet: `rollout drill list` names them, `rollout drill run NAME` does one"
-    lines = [_line(report) for report in reports]
-    months = trend(reports)
-    if months:
-        lines += ["", "by month (medians of those that broke something):"]
-        lines += [_month(row) for row in months]
+    lines = [line for report in reports[:most_lines] for line in _lines(report)]
+    if len(reports) > most_lines:
+        lines.append(f"… and {len(reports) - most_lines} older ones (`--limit` shows more)")
+    drill = ""
+    for row in trend(reports):
+        if not drill:
+            lines += ["", "by month (medians of those that broke something):"]
+        if row["drill"] != drill:
+            drill = row["drill"]
+            lines.append(drill)
+        lines.append(_month(row))
     return "\n".join(lines)
 
 
 def trend(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each drill and month: how many passed, and the medians; newest month first."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """Of each drill and month: how many passed, and the medians; of each the newest month first."""
+    groups: Groups = {}
     for report in reports:
         if report["fault_at"] is not None:
-            key = report["began_at"][:7], report["drill"]
+            key = report["drill"], report["began_at"][:7]
             groups.setdefault(key, []).append(report)
     return [
         {
@@ -83,11 +91,17 @@ def trend(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "drill": drill,
             "drills": len(found),
             "passed": sum(report["outcome"] == "passed" for report in found),
-            "failed_requests": sum(report["numbers"]["failed"] for report in found),
+            "failed": sum(report["numbers"]["failed"] for report in found),
+            "failed_allowed": sum(report["numbers"].get("failed_allowed", 0) for report in found),
             **{name: _median(found, name) for name in _TRENDS},
         }
-        for (month, drill), found in sorted(groups.items(), reverse=True)
+        for (drill, month), found in _ordered(groups)
     ]
+
+
+def _ordered(groups: Groups) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    newest_first = sorted(groups.items(), key=lambda group: group[0][1], reverse=True)
+    return sorted(newest_first, key=lambda group: group[0][0])
 
 
 _TRENDS = ("detection_seconds", "switch_seconds", "recovery_seconds")
@@ -101,29 +115,31 @@ def _median(reports: list[dict[str, Any]], name: str) -> float | None:
     return float(values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2)
 
 
-def _line(report: dict[str, Any]) -> str:
-    numbers = report["numbers"]
-    why = f"  {report['reasons'][0]}" if report["reasons"] else ""
+def _lines(report: dict[str, Any]) -> list[str]:
+    """The id first: `rollout drill report` asks for it."""
+    numbers, at = report["numbers"], report["began_at"]
+    felt = ""
+    if report["fault_at"] is not None:
+        felt = (
+            f"{numbers['requests']} requests, {_failed(numbers)}, noticed "
+            f"{_seconds(numbers['detection_seconds'])}, as before "
+            f"{_seconds(numbers['recovery_seconds'])}"
+        )
+    first = f"{at[:10]} {at[11:16]}  {report['id']:<34} {report['outcome']:<12} {felt}".rstrip()
+    return [first, *(f"{'':<18}! {reason}" for reason in report["reasons"][:1])]
+
+
+def _month(row: dict[str, Any]) -> str:
     return (
-        f"{report['began_at'][:16]}  {report['drill']:<16} {report['outcome']:<12} "
-        f"{numbers['requests']} requests, {_failed(numbers)}, noticed "
-        f"{_seconds(numbers['detection_seconds'])}, as before "
-        f"{_seconds(numbers['recovery_seconds'])}{why}"
+        f"  {row['month']}  {row['passed']} of {row['drills']} passed, {_failed(row)}; noticed "
+        f"{_seconds(row['detection_seconds'])}, answered again {_seconds(row['switch_seconds'])}, "
+        f"as before {_seconds(row['recovery_seconds'])}"
     )
 
 
 def _failed(numbers: dict[str, Any]) -> str:
     allowed = numbers.get("failed_allowed", 0)  # an older controller does not say
     return f"{numbers['failed']} failed" + (f" ({allowed} of them may)" if allowed else "")
-
-
-def _month(row: dict[str, Any]) -> str:
-    return (
-        f"{row['month']}  {row['drill']:<16} {row['passed']} of {row['drills']} passed, "
-        f"{row['failed_requests']} requests failed; noticed {_seconds(row['detection_seconds'])}, "
-        f"answered again {_seconds(row['switch_seconds'])}, as before "
-        f"{_seconds(row['recovery_seconds'])}"
-    )
 
 
 def _seconds(value: float | None) -> str:

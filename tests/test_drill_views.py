@@ -52,7 +52,7 @@ def test_what_failed_and_was_allowed_to_is_told_from_what_was_not() -> None:
     allowed = replace(REPORT, numbers=replace(REPORT.numbers, failed=3, failed_allowed=2))
     assert "| failed | 3, of which the promise allows 2 |" in markdown(allowed)
     assert "3 failed (2 of them may)" in drill_views.ended(allowed.to_dict())
-    assert "3 failed (2 of them may)" in drill_views.history([allowed.to_dict()])
+    assert "3 failed (2 of them may)" in drill_views.history([allowed.to_dict()], 20)
     assert "0 failed," in drill_views.ended(REPORT.to_dict())
 
 
@@ -61,13 +61,23 @@ def test_the_trend_has_medians_by_month() -> None:
     newest, oldest = drill_views.trend([report.to_dict() for report in reports])
     assert (newest["month"], newest["recovery_seconds"], newest["passed"]) == ("2026-02", 30.0, 0)
     assert (oldest["month"], oldest["recovery_seconds"]) == ("2026-01", 9.0)
-    assert (oldest["drills"], oldest["passed"], oldest["failed_requests"]) == (3, 1, 2)
+    assert (oldest["drills"], oldest["passed"], oldest["failed"]) == (3, 1, 2)
+
+
+def test_the_history_has_the_ids_and_each_drills_months_below_one_another() -> None:
+    router = replace(late("2026-02", 1.0), drill="kill-router", id="20260202t033000z-kill-router")
+    reports = [late("2026-02", 30.0), router, late("2026-01", 10.0)]
+    shown = drill_views.history([report.to_dict() for report in reports], 2).splitlines()
+    assert REPORT.id in shown[0]
+    assert "… and 1 older ones (`--limit` shows more)" in shown
+    by_month = [line[:11].strip() for line in shown[shown.index("") + 2 :]]
+    assert by_month == ["kill-router", "2026-02", "kill-stable", "2026-02", "2026-01"]
 
 
 def test_what_broke_nothing_is_in_the_history_and_not_in_the_trend() -> None:
     refused = replace(REPORT, fault_at=None, outcome=Outcome.REFUSED, reasons=("too small",))
     assert drill_views.trend([refused.to_dict()]) == []
-    assert "too small" in drill_views.history([refused.to_dict()])
+    assert "too small" in drill_views.history([refused.to_dict()], 20)
 
 
 def test_the_audit_has_one_line() -> None:
