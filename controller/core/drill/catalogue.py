@@ -181,12 +181,11 @@ _ALL: Final = (
 )
 DRILLS: Final[Mapping[str, Drill]] = {drill.name: drill for drill in _ALL}
 
-_ELSEWHERE: Final = "benchmarks/faults.py does it to a fleet of its own"
 NO_DRILLS: Final[Mapping[str, str]] = {
-    "history-damaged": f"the records of your users' requests could not be put back; {_ELSEWHERE}",
-    "wrong-answers": "users would get wrong answers until it is noticed, and model files are not "
-    f"damaged on purpose; {_ELSEWHERE}, or start a version whose model you know to be bad, which "
-    "the golden clips must keep from traffic",
+    "history-damaged": "the records of your users' requests could not be put back; "
+    "`benchmarks/faults.py --faults history-damaged` does it to a fleet of its own",
+    "wrong-answers": "users would get wrong answers until it is noticed; start a version whose "
+    "model you know to be bad instead, which the golden clips must keep from traffic",
     "gpu-gone": "it is not built, for a GPU cannot be taken from a running process and be given "
     "back; out-of-memory tries the part of the node in it that can be tried",
 }
