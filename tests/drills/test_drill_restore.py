@@ -20,7 +20,7 @@ from controller.adapters.process_faults import ProcessFaults
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
 from controller.core.drill.catalogue import drill_named
-from controller.core.drill.journal import Journal, Target, Undo
+from controller.core.drill.journal import Journal, Step, Target, Undo
 from controller.core.drill.options import DrillOptions
 from controller.core.drill.report import Outcome
 from controller.core.errors import NotFound, Refused
@@ -202,6 +202,34 @@ async def test_nothing_is_broken_before_its_undoing_is_on_the_disk(tmp_path: Pat
         assert [(step.undo, step.target) for step in on_disk.steps] == [(Undo.THAW, target)]
         await breaker.restore()
         assert until_frozen(node, frozen=False)
+
+
+class Wires:
+    """What is cut is cut only while its undoing is on the disk."""
+
+    def __init__(self, drills: DrillFolder) -> None:
+        self._drills = drills
+        self.cut_off: set[str] = set()
+
+    def cut(self, target: Target) -> None:
+        (journal,) = self._drills.journals()
+        assert Step(Undo.RECONNECT, target) in journal.steps
+        self.cut_off.add(target.node)
+
+    def reconnect(self, target: Target) -> None:
+        self.cut_off.discard(target.node)
+
+
+async def test_a_node_that_was_cut_off_is_reconnected(tmp_path: Path) -> None:
+    drills = DrillFolder(tmp_path)
+    wires = Wires(drills)
+    drills.create(ID)
+    drill, state = drill_named("network-cut"), StateFolder(tmp_path)
+    breaker = Breaker(drill, wires, drills, state, a_journal())  # type: ignore[arg-type]
+    await breaker.inject([Target("v1-1", "1234")])
+    assert wires.cut_off == {"v1-1"}
+    await breaker.restore()
+    assert wires.cut_off == set()
 
 
 # -- only what is certainly ours --------------------------------------------------------------
