@@ -6,6 +6,8 @@
     answer        a node's answer; it counts once answer.json is there, which says whose it is
     expired.json  nothing comes any more
 
+One that is deleted loses its name first, in one step: half of it would look like another state.
+
 Every file is written whole or not at all, and is on the disk, with its name, before the next step:
 so a kill at any moment leaves one of these states."""
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +25,7 @@ from controller.adapters.files import sync_folder, write_atomically
 from controller.core.spool import Asked, LateAnswer, SpoolEntry, SpoolState
 
 BODY: Final = "body"
+GONE: Final = "gone-"  # begins the name of a folder that is being deleted
 _ASKED: Final = "asked.json"
 _FAILED: Final = "failed.json"
 _ANSWER: Final = "answer"
@@ -48,6 +52,7 @@ def write_answer(folder: Path, answer: LateAnswer, at: datetime.datetime) -> Non
     _write_synced(folder / _ANSWER, answer.body)
     value = {
         "answered_at": at.isoformat(),
+        "bytes": len(answer.body),
         "status": answer.status,
         "content_type": answer.content_type,
         "node": answer.node,
@@ -61,7 +66,8 @@ def write_expired(folder: Path, at: datetime.datetime) -> None:
 
 
 def read_answer(folder: Path) -> LateAnswer:
-    value = _read(folder / _ANSWERED) or {}
+    """Raises FileNotFoundError where it is deleted at this moment."""
+    value = json.loads((folder / _ANSWERED).read_text(encoding="utf-8"))
     return LateAnswer(
         status=value["status"],
         content_type=value["content_type"],
@@ -85,10 +91,19 @@ def read_entry(folder: Path) -> SpoolEntry:
     if failed := _read(folder / _FAILED):
         entry = replace(entry, failures=int(failed["failures"]))
     if answered := _read(folder / _ANSWERED):
-        entry = replace(entry, answered_at=_time(answered["answered_at"]))
+        at, size = _time(answered["answered_at"]), int(answered.get("bytes", 0))
+        entry = replace(entry, answered_at=at, answer_bytes=size)
     if expired := _read(folder / _EXPIRED):
         entry = replace(entry, expired_at=_time(expired["expired_at"]))
     return entry
+
+
+def delete(folder: Path) -> None:
+    """For ever, also after a crash; what a crash leaves of it is deleted by the next `open`."""
+    gone = folder.with_name(GONE + folder.name)
+    folder.rename(gone)
+    sync_folder(folder.parent)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def tidy(folder: Path, entry: SpoolEntry) -> None:

@@ -7,10 +7,7 @@ import datetime
 import hashlib
 import hmac
 import logging
-import os
-import re
 import secrets
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,15 +16,22 @@ from typing import Any, Final
 
 from controller.adapters import spool_entry
 from controller.adapters.files import sync_folder, write_atomically
-from controller.adapters.spool_incoming import Incoming
+from controller.adapters.spool_damaged import DamagedEntries
+from controller.adapters.spool_incoming import Incoming, no_disk
+from controller.adapters.spool_opening import COMING, open_entries
 from controller.core.errors import SpoolFull
-from controller.core.spool import Asked, LateAnswer, SpoolEntry, SpoolLimits, SpoolState
+from controller.core.spool import (
+    Asked,
+    Held,
+    LateAnswer,
+    SpoolEntry,
+    SpoolLimits,
+    SpoolState,
+    surplus,
+)
 
 log = logging.getLogger(__name__)
 _SALT: Final = "key_salt"
-_COMING: Final = "coming-"
-_DAMAGED: Final = "damaged-"
-_NAME: Final = re.compile(r"\d{12}-[A-Za-z0-9_-]{43}")
 
 
 class SpoolFolder:
@@ -42,8 +46,8 @@ class SpoolFolder:
         self.counts: collections.Counter[str] = collections.Counter()
         self._now = now
         self._entries: dict[str, SpoolEntry] = {}
-        self._damaged: list[Path] = []  # of entries that cannot be read
-        self._coming: list[int] = []  # bytes of requests that are being received
+        self._damaged = DamagedEntries()
+        self._coming: list[Incoming] = []
         self._last_order = 0
         self._lock = threading.RLock()
 
@@ -51,67 +55,48 @@ class SpoolFolder:
         """Heal what a kill has left, and know what is there. A disk that does not let us keeps
         nothing from beginning but the spool."""
         try:
-            self._open()
+            found, self._last_order = open_entries(self.path, self._damaged, self._now)
         except OSError as error:
             log.error("spool.not_opened reason=%r", error)
-
-    def _open(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sync_folder(self.path.parent)
-        for folder in sorted(self.path.iterdir()):
-            if folder.name.startswith(_COMING):
-                shutil.rmtree(folder, ignore_errors=True)  # nobody was told that it was accepted
-            elif folder.name.startswith(_DAMAGED):
-                self._damaged.append(folder)
-            elif _NAME.fullmatch(folder.name):
-                self._last_order = int(folder.name[:12])
-                self._take(folder)
-
-    def _take(self, folder: Path) -> None:
-        try:
-            entry = spool_entry.read_entry(folder)
-            spool_entry.tidy(folder, entry)
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-            log.error("spool.entry_damaged order=%s reason=%r", self._last_order, error)
-            self._set_aside(folder)
-        except OSError as error:  # it may be whole: the next start looks again
-            log.error("spool.entry_unreadable order=%s reason=%r", self._last_order, error)
         else:
-            self._entries[entry.id] = entry
+            self._entries = {entry.id: entry for entry in found}
 
-    def _set_aside(self, folder: Path) -> None:
-        """For whoever wants to look at it; when, says the folder itself."""
-        aside = folder.with_name(_DAMAGED + folder.name)
-        try:
-            at = self._now().timestamp()
-            os.utime(folder, (at, at))
-            self._damaged.append(folder.rename(aside))
-        except OSError as error:
-            log.error("spool.not_set_aside order=%s reason=%r", self._last_order, error)
+    def hash_of(self, secret: str) -> str:
+        """What is kept of an API key or an address: it tells who asked, and is no use to a thief.
 
-    def hash_of(self, key: str) -> str:
-        """What is kept of an API key: it tells who asked, and is no use to a thief."""
+        Raises SpoolFull where the disk is."""
         path = self.path / _SALT
-        with self._lock:
-            if not path.exists():
-                write_atomically(path, secrets.token_hex(32))
-                sync_folder(self.path)
-        return hmac.new(path.read_bytes(), key.encode(), hashlib.sha256).hexdigest()
+        try:
+            with self._lock:
+                if not path.exists():
+                    write_atomically(path, secrets.token_hex(32))
+                    sync_folder(self.path)
+            return hmac.new(path.read_bytes(), secret.encode(), hashlib.sha256).hexdigest()
+        except OSError as error:
+            raise no_disk(error) from error
 
     # -- what comes in ----------------------------------------------------------------------
 
     def receive(self, asked: Asked, length: int) -> Incoming:
         """Begin to keep a request with a body of `length` bytes. Raises SpoolFull."""
+        name = secrets.token_urlsafe(32)
+        folder = self.path / f"{COMING}{name}"
+        incoming = Incoming(name, folder, asked, length, self._accept, self._end)
         with self._lock:
-            waiting = len(self.waiting()) + len(self._coming)
-            held = sum(entry.size for entry in self._entries.values() if entry.has_body)
-            problem = self.limits.no_room_for(length, waiting, held + sum(self._coming))
+            problem = self.limits.no_room_for(length, self._held(), self._held(asked.client))
             if problem is not None:
                 raise SpoolFull(problem)
-            self._coming.append(length)
-        name = secrets.token_urlsafe(32)
-        folder = self.path / f"{_COMING}{name}"
-        return Incoming(name, folder, asked, length, self._accept, self._end)
+            self._coming.append(incoming)
+        return incoming
+
+    def _held(self, client: str | None = None) -> Held:
+        """Of one client, or without one of all; with what is being received."""
+        kept = [e for e in self._entries.values() if client in {None, e.asked.client}]
+        coming = [i.length for i in self._coming if client in {None, i.client}]
+        return Held(
+            waiting=sum(e.state is SpoolState.WAITING for e in kept) + len(coming),
+            bytes=sum(e.size for e in kept if e.has_body) + sum(coming),
+        )
 
     def _accept(self, incoming: Incoming, asked: Asked) -> SpoolEntry:
         """From here on it is answered, whatever dies. A request that its sender repeats, not
@@ -133,7 +118,7 @@ class SpoolFolder:
 
     def _end(self, incoming: Incoming) -> None:
         with self._lock:
-            self._coming.remove(incoming.length)
+            self._coming.remove(incoming)
 
     # -- what becomes of it -----------------------------------------------------------------
 
@@ -150,12 +135,14 @@ class SpoolFolder:
     def answer(self, entry: SpoolEntry, answer: LateAnswer) -> None:
         """Store it, once: a second one changes nothing."""
         with self._lock:
-            if self._entries[entry.id].state is not SpoolState.WAITING:
+            known = self._entries.get(entry.id)  # None where its sender has deleted it meanwhile
+            if known is None or known.state is not SpoolState.WAITING:
                 return
-        now = self._now()
-        spool_entry.write_answer(self._folder(entry), answer, now)
-        self._put(replace(self._entries[entry.id], answered_at=now))
-        self.counts["given_up" if self._entries[entry.id].given_up else "answered"] += 1
+            now = self._now()
+            spool_entry.write_answer(self._folder(entry), answer, now)
+            self._put(replace(known, answered_at=now, answer_bytes=len(answer.body)))
+            self.counts["given_up" if known.given_up else "answered"] += 1
+        self._make_room()
 
     def answer_of(self, entry: SpoolEntry) -> LateAnswer:
         return spool_entry.read_answer(self._folder(entry))
@@ -163,9 +150,19 @@ class SpoolFolder:
     def failed(self, entry: SpoolEntry) -> SpoolEntry:
         """One more node failed on it."""
         entry = replace(entry, failures=entry.failures + 1)
-        spool_entry.write_failures(self._folder(entry), entry.failures)
-        self._put(entry)
+        with self._lock:
+            if entry.id in self._entries:
+                spool_entry.write_failures(self._folder(entry), entry.failures)
+                self._put(entry)
         return entry
+
+    def delete(self, entry: SpoolEntry) -> None:
+        """Its sender wants neither recording nor answer any more. Raises OSError: both stay."""
+        with self._lock:
+            if (known := self._entries.get(entry.id)) is None:
+                return
+            self._forget(known)
+            self.counts["withdrawn"] += known.state is SpoolState.WAITING
 
     def sweep(self) -> int:
         """Delete what is too old; how many that waited are given up by it."""
@@ -177,28 +174,37 @@ class SpoolFolder:
                 self._expire(entry, now)
             except OSError as error:  # of this one only; %r has no path, a secret here
                 log.error("spool.not_swept order=%s reason=%r", entry.order, error)
-        self._damaged = [folder for folder in self._damaged if not self._forget(folder, now)]
+        self._make_room()
+        self._damaged.sweep(now, self.limits.max_age_seconds)
         return self.counts["expired"] - before
 
-    def _forget(self, damaged: Path, now: datetime.datetime) -> bool:
-        """Whether it is gone, being too old."""
-        try:
-            if now.timestamp() < damaged.stat().st_mtime + self.limits.max_age_seconds:
-                return False
-        except OSError:  # somebody else deleted it
-            return True
-        shutil.rmtree(damaged, ignore_errors=True)
-        return True  # or the next start tries again
-
     def _expire(self, entry: SpoolEntry, now: datetime.datetime) -> None:
-        if entry.state is SpoolState.EXPIRED:
-            with self._lock:
-                del self._entries[entry.id]
-            shutil.rmtree(self._folder(entry))
-            return
-        spool_entry.write_expired(self._folder(entry), now)
-        self._put(replace(entry, expired_at=now))
-        self.counts["expired"] += entry.state is SpoolState.WAITING
+        with self._lock:
+            if entry.id not in self._entries:
+                return
+            if entry.state is SpoolState.EXPIRED:
+                self._forget(entry)
+                return
+            spool_entry.write_expired(self._folder(entry), now)
+            self._put(replace(entry, expired_at=now))
+            self.counts["expired"] += entry.state is SpoolState.WAITING
+
+    def _make_room(self) -> None:
+        """Of what is finished, the oldest goes where all of it is too much."""
+        with self._lock:
+            for entry in surplus(self._entries.values(), self.limits):
+                try:
+                    self._forget(entry)
+                except OSError as error:  # of this one only; %r has no path, a secret here
+                    log.error("spool.not_swept order=%s reason=%r", entry.order, error)
+                    continue
+                if entry.state is SpoolState.ANSWERED:
+                    log.warning("spool.answer_dropped order=%s", entry.order)
+                    self.counts["dropped"] += 1
+
+    def _forget(self, entry: SpoolEntry) -> None:
+        spool_entry.delete(self._folder(entry))
+        del self._entries[entry.id]
 
     def summary(self) -> dict[str, Any]:
         """Of this moment, and counts since this controller began."""
@@ -221,4 +227,6 @@ class SpoolFolder:
         return self.path / spool_entry.folder_name(entry)
 
 
-_COUNTED: Final = ("accepted", "answered", "given_up", "expired", "refused")
+_COUNTED: Final = (
+    "accepted", "answered", "given_up", "expired", "withdrawn", "refused", "dropped"
+)  # fmt: skip

@@ -36,6 +36,10 @@ class Incoming:
         self._digest = hashlib.sha256()
         self._file = -1
 
+    @property
+    def client(self) -> str:
+        return self._asked.client
+
     def write(self, chunk: bytes) -> None:
         """Raises SpoolFull where the disk is."""
         try:
@@ -46,7 +50,7 @@ class Incoming:
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
-            raise _no_disk(error) from error
+            raise no_disk(error) from error
 
     def accept(self) -> SpoolEntry:
         """The body is complete. Raises SpoolFull where the disk is."""
@@ -58,7 +62,7 @@ class Incoming:
             asked = replace(self._asked, sha256=self._digest.hexdigest())
             return self._on_accept(self, asked)
         except OSError as error:
-            raise _no_disk(error) from error
+            raise no_disk(error) from error
 
     def close(self) -> None:
         """What was not accepted is gone."""
@@ -73,5 +77,5 @@ class Incoming:
         self._file = os.open(self.folder / BODY, flags, 0o600)
 
 
-def _no_disk(error: OSError) -> SpoolFull:
+def no_disk(error: OSError) -> SpoolFull:
     return SpoolFull(f"the disk does not take it: {error.strerror}")

@@ -20,6 +20,11 @@ def read_spool(section: Section) -> SpoolLimits:
         * _MEBIBYTE,
         max_entries=section.integer("max_entries", default.max_entries, 1, 1_000_000),
         max_age_seconds=section.get("max_age", _age_seconds, default.max_age_seconds),
+        max_answer_bytes=section.integer(
+            "max_answer_mib", default.max_answer_bytes // _MEBIBYTE, 1, 1 << 24
+        )
+        * _MEBIBYTE,
+        client_percent=section.integer("client_percent", default.client_percent, 1, 100),
     )
 
 

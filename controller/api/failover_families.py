@@ -14,7 +14,9 @@ from controller.core.drill.report import Outcome, Report
 from controller.core.failover import Help
 from controller.engine.loop import Loop
 
-_SPOOLED: Final = ("accepted", "answered", "given_up", "expired", "refused")
+_SPOOLED: Final = (
+    "accepted", "answered", "given_up", "expired", "withdrawn", "refused", "dropped"
+)  # fmt: skip
 
 
 def of_failover(loop: Loop) -> Iterator[Metric]:

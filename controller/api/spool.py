@@ -71,7 +71,7 @@ async def accept(request: Request) -> Response:
     return answer
 
 
-@router.api_route("/v1/spool/{name}", methods=["GET", "HEAD"])
+@router.api_route("/v1/spool/{name}", methods=["GET", "HEAD", "DELETE"])
 async def result(request: Request, name: str) -> Response:
     desk: SpoolDesk = request.app.state.desk
     key = _key(request)
@@ -79,14 +79,19 @@ async def result(request: Request, name: str) -> Response:
         return _unauthorized()
     entry = desk.folder.entry(name)
     if entry is None or not await _is_his(desk, entry, key):
-        return _error(404, "There is no such result, or it is long gone.", "not_found")
+        return _gone()
+    if request.method == "DELETE":
+        return await _delete(desk, entry)
     match entry.state:
         case SpoolState.WAITING:
             return _waits(desk, entry)
         case SpoolState.EXPIRED:
             what = "the answer was deleted" if entry.answered_at else "no node could serve in time"
             return _error(410, f"This result has expired: {what}.", "expired")
-    late = await asyncio.to_thread(desk.folder.answer_of, entry)
+    try:
+        late = await asyncio.to_thread(desk.folder.answer_of, entry)
+    except FileNotFoundError:  # at this moment
+        return _gone()
     headers = {
         "Content-Type": late.content_type,
         "X-ASR-Node": late.node,
@@ -99,14 +104,30 @@ async def result(request: Request, name: str) -> Response:
     )
 
 
+async def _delete(desk: SpoolDesk, entry: SpoolEntry) -> Response:
+    """Recording and answer; one that waits is not transcribed any more."""
+    try:
+        await asyncio.to_thread(desk.folder.delete, entry)
+    except OSError:
+        return _unavailable("The disk does not let it go, so it is still there.", "not_deleted")
+    return Response(status_code=204)
+
+
 async def _asked(desk: SpoolDesk, request: Request, key: str | None) -> Asked:
     query = f"?{request.url.query}" if request.url.query else ""
+    sender = await asyncio.to_thread(desk.folder.hash_of, key or _address(request))
     return Asked(
         target=_TRANSCRIPTIONS + query,
         content_type=request.headers.get("content-type", ""),
-        key_hash=await asyncio.to_thread(desk.folder.hash_of, key) if key else "",
+        key_hash=sender if key else "",
         request_id=request.headers.get("x-request-id", ""),
+        client=sender,
     )
+
+
+def _address(request: Request) -> str:
+    """The client's, as the router knows it, which writes it behind what others have claimed."""
+    return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
 
 
 async def _keep(desk: SpoolDesk, request: Request, asked: Asked, length: int) -> SpoolEntry:
@@ -168,6 +189,10 @@ def _waits(desk: SpoolDesk, entry: SpoolEntry) -> Response:
 
 def _http_date(entry: SpoolEntry, desk: SpoolDesk) -> str:
     return entry.expires_at(desk.folder.limits).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def _gone() -> Response:
+    return _error(404, "There is no such result, or it is long gone.", "not_found")
 
 
 def _unauthorized() -> Response:

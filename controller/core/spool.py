@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 ENOUGH_FAILURES: Final = 5  # nodes in a row that a request has ended, or that have failed on it
 LONGEST_PAUSE_SECONDS: Final = 60.0
+FINISHED_BYTES: Final = 16 * 1024  # on the disk, of an entry's folder and its small files
+_MEBIBYTE: Final = 1024 * 1024
 
 
 class SpoolWhen(StrEnum):
@@ -20,22 +23,39 @@ class SpoolWhen(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What is kept, of all clients or of one: requests that wait, and bytes of recordings."""
+
+    waiting: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """`max_bytes` limits all recordings that are kept, `max_entries` those that wait; after
-    `max_age_seconds` what waits is given up, and what was answered is deleted."""
+    """`max_bytes` limits all recordings that are kept, `max_entries` those that wait, and
+    `client_percent` what one client may have of either. After `max_age_seconds` what waits is
+    given up, and what was answered is deleted; before that, the oldest where answers are more
+    than `max_answer_bytes`."""
 
     when: SpoolWhen = SpoolWhen.ASKED
     max_bytes: int = 2048 * 1024 * 1024
     max_entries: int = 1000
     max_age_seconds: float = 86400.0
+    max_answer_bytes: int = 512 * _MEBIBYTE
+    client_percent: int = 100
 
-    def no_room_for(self, length: int, waiting: int, held_bytes: int) -> str | None:
-        """Why a request of `length` bytes cannot be kept, in words; None where it can."""
-        if waiting >= self.max_entries:
-            return f"{waiting} requests wait already, the most that this fleet keeps"
-        if held_bytes + length > self.max_bytes:
-            mebibytes = self.max_bytes // (1024 * 1024)
-            return f"recordings fill the {mebibytes} MiB that this fleet keeps"
+    def no_room_for(self, length: int, every: Held, client: Held) -> str | None:
+        """Why a request of `length` bytes cannot be kept beside those of every client and of its
+        own, in words; None where it can."""
+        if every.waiting >= self.max_entries:
+            return f"{every.waiting} requests wait already, the most that this fleet keeps"
+        if every.bytes + length > self.max_bytes:
+            return f"recordings fill the {self.max_bytes // _MEBIBYTE} MiB that this fleet keeps"
+        most = max(1, self.max_entries * self.client_percent // 100)
+        if client.waiting >= most:
+            return f"{client.waiting} of yours wait already, the most that it keeps of one client"
+        if client.bytes + length > self.max_bytes * self.client_percent // 100:
+            return f"yours fill the {self.client_percent} % of its room that one client may have"
         return None
 
 
@@ -49,19 +69,22 @@ class SpoolState(StrEnum):
 class Asked:
     """A request as it is repeated to a node. `target` is path and query; `key_hash` is of the API
     key that it came with ("" without); `request_id` and `sha256` (of the body, "" while not known)
-    tell a repetition by its sender."""
+    tell a repetition by its sender, who may have another address by then. `client`, a hash of the
+    key or else of the address, is whose quota it takes."""
 
     target: str
     content_type: str
     key_hash: str = ""
     request_id: str = ""
     sha256: str = ""
+    client: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolEntry:
     """A request that was kept. `id` cannot be guessed; `order` is that of acceptance; `size` is of
-    the body, in bytes; `failures` counts nodes in a row that failed on it."""
+    the body, in bytes, `answer_bytes` of the answer; `failures` counts nodes in a row that failed
+    on it."""
 
     id: str
     order: int
@@ -71,6 +94,7 @@ class SpoolEntry:
     failures: int = 0
     answered_at: datetime.datetime | None = None
     expired_at: datetime.datetime | None = None
+    answer_bytes: int = 0
 
     @property
     def state(self) -> SpoolState:
@@ -98,6 +122,30 @@ class SpoolEntry:
     def pause_seconds(self) -> float:
         """How long a request that failed lets others go first."""
         return min(2.0**self.failures, LONGEST_PAUSE_SECONDS) if self.failures else 0.0
+
+
+def surplus(entries: Iterable[SpoolEntry], limits: SpoolLimits) -> list[SpoolEntry]:
+    """The oldest of what was answered or has expired, so that the rest takes no more than
+    `max_answer_bytes`. Never one that waits, nor the newest answer: its sender had no time to
+    fetch it."""
+    finished = [entry for entry in entries if entry.state is not SpoolState.WAITING]
+    finished.sort(key=_finished_at)
+    over = sum(map(_finished_bytes, finished)) - limits.max_answer_bytes
+    found = []
+    for entry in finished[:-1]:
+        if over <= 0:
+            break
+        over -= _finished_bytes(entry)
+        found.append(entry)
+    return found
+
+
+def _finished_at(entry: SpoolEntry) -> datetime.datetime:
+    return entry.answered_at or entry.expired_at or entry.accepted_at
+
+
+def _finished_bytes(entry: SpoolEntry) -> int:
+    return FINISHED_BYTES + (entry.answer_bytes if entry.state is SpoolState.ANSWERED else 0)
 
 
 @dataclass(frozen=True, slots=True)

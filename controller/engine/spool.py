@@ -194,6 +194,8 @@ _OUTCOMES: Final = {
     "answered": "requests that were answered late",
     "given_up": "given up, since nodes failed on them",
     "expired": "too old before a node could serve",
+    "withdrawn": "deleted by their senders",
+    "dropped": "answers deleted before their time, since all of them were too much",
 }
 
 

@@ -24,8 +24,13 @@ def test_without_a_word_who_asks_is_kept_for(tmp_path: Path) -> None:
 
 
 def test_everything_can_be_said(tmp_path: Path) -> None:
-    text = "spool: {when: always, max_mib: 1, max_entries: 7, max_age: 2h}"
-    assert read(tmp_path, text) == SpoolLimits(SpoolWhen.ALWAYS, 1024 * 1024, 7, 7200)
+    text = (
+        "spool: {when: always, max_mib: 1, max_entries: 7, max_age: 2h, max_answer_mib: 2, "
+        "client_percent: 30}"
+    )
+    mebibyte = 1024 * 1024
+    told = SpoolLimits(SpoolWhen.ALWAYS, mebibyte, 7, 7200, 2 * mebibyte, 30)
+    assert read(tmp_path, text) == told
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,9 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         ("max_entries: none", "spool.max_entries"),
         ("max_age: 1s", "spool.max_age"),
         ("max_age: 400d", "spool.max_age"),
+        ("max_answer_mib: 0", "spool.max_answer_mib"),
+        ("client_percent: 0", "spool.client_percent"),
+        ("client_percent: 101", "spool.client_percent"),
         ("maximum: 1", "spool.maximum"),
     ],
 )

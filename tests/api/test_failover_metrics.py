@@ -77,7 +77,8 @@ def test_what_a_drill_did_before_it_passed_is_not_read(
 
 
 def test_the_spool_tells_its_depth_its_age_and_what_became_of_requests() -> None:
-    counted = dict.fromkeys(("answered", "given_up", "expired", "refused"), 0)
+    outcomes = ("answered", "given_up", "expired", "withdrawn", "refused", "dropped")
+    counted = dict.fromkeys(outcomes, 0)
     summary = {"waiting": 3, "waiting_bytes": 999, "oldest_seconds": 61.5, "accepted": 4}
     found = samples(of_spool(summary | counted))
     assert (found["spool_requests",], found["spool_bytes",]) == (3, 999)

@@ -211,6 +211,41 @@ async def test_where_there_is_no_room_the_client_is_told_so(bench: Bench, desk: 
     assert desk.folder.counts["refused"] == 1
 
 
+async def test_one_client_leaves_room_to_others_whatever_it_claims_to_be(
+    bench: Bench, desk: Desk
+) -> None:
+    await desk.close()
+    desk.limits = SpoolLimits(max_entries=2, client_percent=50)
+    await desk.open()
+    await start_dead(bench, v1=1)  # behind a trusted proxy, which adds whom it saw
+
+    async def ask(claimed: str) -> str:
+        headers = ASYNC | {"X-Forwarded-For": claimed}
+        answer = await bench.client.post(PATH, content=b"1", headers=headers)
+        return answer.json().get("error", {}).get("message", "kept")
+
+    assert await ask("10.0.0.1") == "kept"
+    assert "1 of yours wait already" in await ask("192.0.2.7, 10.0.0.1")
+    assert await ask("10.0.0.2") == "kept"
+
+
+async def test_who_has_fetched_a_result_may_delete_it(bench: Bench, desk: Desk) -> None:
+    await start_dead(bench, v1=2)
+    places = [
+        (await bench.client.post(PATH, content=b"1", headers=ASYNC)).headers["Location"]
+        for _ in range(2)
+    ]
+    assert (await bench.client.delete(places[1])).status_code == 204  # it waits no more
+    await desk.transcribe(bench, "v1-3")
+    assert (await bench.client.get(places[0])).status_code == 200
+    assert (await bench.client.delete(places[0])).status_code == 204
+    for place in places:
+        assert (await bench.client.get(place)).status_code == 404
+        assert (await bench.client.delete(place)).status_code == 404
+    assert list(desk.folder.path.glob("0*")) == []
+    assert len(bench.node("v1-3").requests) == 1
+
+
 async def test_an_unknown_result_is_not_found(bench: Bench, desk: Desk) -> None:
     await bench.router.start(Membership(), TO_V1)
     for path in ("/v1/spool/unknown", f"/v1/spool/{'a' * 43}"):
@@ -263,6 +298,8 @@ async def test_nobody_gets_what_nodes_would_refuse(
                {"ann": ann, "bob": bob, "nobody": {}}.items()}  # fmt: skip
     statuses = {name: answer.status_code for name, answer in answers.items()}
     assert statuses == {"ann": 202, "bob": 404, "nobody": 401}
+    assert (await bench.client.delete(place, headers=bob)).status_code == 404
+    assert (await bench.client.get(place, headers=ann)).status_code == 202
     stored = b"".join(p.read_bytes() for p in (tmp_path / "spool").rglob("*") if p.is_file())
     assert b"ann-0001" not in stored
 
