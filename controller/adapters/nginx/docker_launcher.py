@@ -1,9 +1,9 @@
 """nginx in a container on the nodes' network, so that it reaches nodes by their addresses.
 
 It is the data plane: Docker starts it again by itself after a crash or a reboot, with or without
-a controller. Its folder, with the control socket, is a bind mount that the controller shares, and
-takes the socket aside in: a name left by a killed nginx would keep the next one from starting. So
-without a controller it comes back from one kill; from a second one only once a controller runs."""
+a controller, any number of times. Its folder, with the control socket, is a bind mount that the
+controller shares. A name left by a killed nginx would keep the next one from starting, so nginx
+takes the name aside as soon as it listens (sockets.js)."""
 
 from __future__ import annotations
 

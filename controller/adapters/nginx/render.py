@@ -71,19 +71,25 @@ def render(
     return {
         CONFIG: _render_config(membership, settings, place, generation),
         **{path.name: path.read_text(encoding="utf-8") for path in templates_dir().glob("*.js")},
-        "config.json": json.dumps(_config(membership, routing, settings, generation)),
+        "config.json": json.dumps(_config(membership, routing, settings, place, generation)),
         "secrets.json": secrets.to_json(),
     }
 
 
 def _config(
-    membership: Membership, routing: Routing, settings: RouterSettings, generation: int
+    membership: Membership,
+    routing: Routing,
+    settings: RouterSettings,
+    place: Place,
+    generation: int,
 ) -> dict[str, Any]:
     """What the scripts must know of this generation."""
     return {
         "generation": generation,
         "cookie": settings.cookie,
         "trusted_proxies": list(settings.trusted_proxies),
+        "socket": str(place.socket),
+        "live_socket": str(place.socket.with_name(LIVE_SOCKET)),
         "shadow_max_bytes": SHADOW_MAX_BYTES,
         "buckets": BUCKETS,
         "stable": fallback_group(membership, routing),

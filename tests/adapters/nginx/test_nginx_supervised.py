@@ -15,7 +15,9 @@ import psutil
 import pytest
 from router_bench import Bench
 
+from controller.adapters.nginx.process_launcher import packaged_nginx
 from controller.adapters.nginx.router import NginxRouter
+from controller.adapters.routing_switch import begun_socket
 from controller.core.desired import Desired
 from controller.core.errors import InvalidConfig, ReloadRejected
 from controller.core.routing import Endpoint, Group, Membership, Routing
@@ -109,6 +111,30 @@ async def test_a_dead_nginx_serves_by_its_last_good_configuration_where_the_new_
     assert await answers(bench)
     state = bench.router.state()
     assert (state.running, state.loaded) == (True, bench.membership(v1=1))
+
+
+async def test_killed_again_and_again_it_starts_without_anybody_who_takes_its_socket_aside(
+    bench: Bench,
+) -> None:
+    """As Docker starts it while no controller runs."""
+    await bench.router.start(bench.membership(v1=1), Routing("v1"))
+    run_dir = bench.settings.run_dir
+
+    async def is_aside() -> bool:
+        return not begun_socket(run_dir).exists()
+
+    command = [packaged_nginx(), "-p", str(run_dir), "-c", str(run_dir / "nginx.conf")]
+    await dead(bench)
+    for _ in range(3):
+        started = await asyncio.create_subprocess_exec(
+            *command, "-g", "daemon off;", start_new_session=True
+        )
+        try:
+            await until(lambda: answers(bench))
+            await until(is_aside)
+        finally:
+            os.killpg(started.pid, signal.SIGKILL)
+            await started.wait()
 
 
 async def test_a_dead_nginx_serves_though_the_key_of_tokens_is_gone(bench: Bench) -> None:
