@@ -16,8 +16,7 @@ import pytest
 from router_bench import Bench
 
 from controller.adapters import routing_switch
-from controller.adapters.nginx import door
-from controller.adapters.nginx import router as router_module
+from controller.adapters.nginx import door, running
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.settings import RouterSettings
@@ -29,7 +28,7 @@ Launched = TypeVar("Launched", bound=ProcessLauncher)
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router_module, "_LOAD_SECONDS", 1.0)
+    monkeypatch.setattr(running, "_LOAD_SECONDS", 1.0)
 
 
 def master(settings: RouterSettings) -> int:
@@ -127,14 +126,14 @@ async def test_a_controller_that_stood_still_does_not_take_a_busy_nginx_for_a_ha
 ) -> None:
     await bench.router.start(bench.membership(v1=1), Routing("v1"))
     pid = master(bench.settings)
-    monkeypatch.setattr(router_module, "_LOAD_SECONDS", -1.0)  # over at the first look
-    inspect, looks = bench.router._inspect, []
+    monkeypatch.setattr(running, "_LOAD_SECONDS", -1.0)  # over at the first look
+    inspect, looks = bench.router._running.inspect, []
 
     def busy_at_first() -> dict[str, Any] | None:
         looks.append(1)
         return None if len(looks) < 3 else inspect()
 
-    monkeypatch.setattr(bench.router, "_inspect", busy_at_first)
+    monkeypatch.setattr(bench.router._running, "inspect", busy_at_first)
     with suppress(ReloadRejected):  # its patience ended while the old generation answered
         await bench.router.load(bench.membership(v1=1), Routing("v1"))
     assert master(bench.settings) == pid
@@ -153,7 +152,7 @@ class Pausable(ProcessLauncher):
 async def test_an_nginx_that_was_paused_is_replaced(
     bench: Bench, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router_module, "_LEAST_LOOKS", 2)
+    monkeypatch.setattr(running, "_LEAST_LOOKS", 2)
     monkeypatch.setattr(door, "_SECONDS", 1.0)
     async with stopped_at_the_end(Pausable(bench.settings.run_dir)) as launcher:
         router = NginxRouter(bench.settings, launcher)
