@@ -1,4 +1,4 @@
-"""Kills nodes that are judged dead, so that what they hold is given to others.
+"""Kills nodes that are judged dead or hear wrong, so that what they hold is given to others.
 
 A frozen node keeps its connections open: those whose requests it has would wait for it until
 nginx's time-out. Once it is killed they are reset, and nginx gives the requests to others."""
@@ -21,20 +21,25 @@ def why_fenced(
     health: Mapping[str, NodeHealth],
     limits: ProbeLimits,
     opinion: SecondOpinion,
+    astray: str | None = None,
 ) -> str | None:
     """Why this node is to be killed, or None. The last one that may answer is not: among the
     `others`, which may get traffic, must be one that answers and gets its work, or somebody else
-    must say that it is dead."""
-    if not node.running or not _is_dead(node, state, limits):
+    must say that it is dead. `astray`: why one that answers is not to be trusted."""
+    if not node.running:
         return None
-    if node.paused:
+    if not _is_dead(node, state, limits):
+        reason = astray
+    elif node.paused:
         return f"{state.reason}; the runtime says that it is paused"
-    if state.failing_since and opinion(node.name, state.failing_since) is Witness.DEAD:
+    elif state.failing_since and opinion(node.name, state.failing_since) is Witness.DEAD:
         return f"{state.reason}; the router cannot reach it either"
-    if not wanted.routed:
-        return state.reason
+    else:
+        reason = state.reason
+    if reason is None or not wanted.routed:
+        return reason
     heirs = (other for other in others if other.name != node.name and _inherits(other, wanted))
-    return state.reason if any(_answers(health.get(heir.name)) for heir in heirs) else None
+    return reason if any(_answers(health.get(heir.name)) for heir in heirs) else None
 
 
 def _is_dead(node: ObservedNode, state: NodeHealth, limits: ProbeLimits) -> bool:

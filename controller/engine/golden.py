@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ _RETRY_SECONDS = 2.0  # a node that was busy or gone has not been heard
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """What one instance of a node made of the clips. `wrong` is why it is not to be trusted."""
+    """What one instance of a node made of the clips, when it was asked `at` (monotonic clock).
+    `wrong` is why it is not to be trusted."""
 
     version: str
     instance: str
     wrong: str | None
     was_right: bool  # then or before
+    at: float = -math.inf  # never
 
 
 class GoldenKeeper:
@@ -71,6 +74,15 @@ class GoldenKeeper:
         heard = self._of(node)
         return heard.wrong if heard is not None else None
 
+    def astray(self, node: ObservedNode) -> str | None:
+        """Why it is to be started anew: it was right once, and hears wrong what another of its
+        version, asked after it, hears right. So it is not the clip."""
+        heard = self._of(node)
+        if heard is None or heard.wrong is None or not heard.was_right:
+            return None
+        others = (h for h in self._heard.values() if h.version == node.version)
+        return heard.wrong if any(h.wrong is None and h.at > heard.at for h in others) else None
+
     def converge(self, nodes: Iterable[ObservedNode]) -> None:
         """Begin to hear those that are due; `nodes` are those that are healthy otherwise."""
         now = time.monotonic()
@@ -88,7 +100,8 @@ class GoldenKeeper:
         return heard if heard is not None and heard.instance == node.instance else None
 
     async def _hear(self, node: ObservedNode) -> None:
-        self._due[node.instance] = time.monotonic() + _RETRY_SECONDS
+        at = time.monotonic()
+        self._due[node.instance] = at + _RETRY_SECONDS
         if self._clips is None:
             whole = await asyncio.to_thread(self._eval_set, self._check.eval_set)
             self._clips = self._check.clips_of(whole)
@@ -100,9 +113,17 @@ class GoldenKeeper:
         self._due[node.instance] = time.monotonic() + self._check.interval_seconds
         before = self._of(node)
         was_right = wrong is None or (before is not None and before.was_right)
-        self._heard[node.name] = _Heard(node.version, node.instance, wrong, was_right)
+        self._heard[node.name] = _Heard(node.version, node.instance, wrong, was_right, at)
         if wrong is not None:
             log.warning("golden.wrong node=%s reason=%s", node.name, wrong)
+            if before is None or before.wrong is None:
+                self._ask_others(node)
+
+    def _ask_others(self, node: ObservedNode) -> None:
+        """At once, those of its version: is it the node, or the clip?"""
+        for name, heard in self._heard.items():
+            if heard.version == node.version and name != node.name:
+                self._due[heard.instance] = 0.0
 
     async def _wrong(self, node: ObservedNode, clips: EvalSet) -> str | None:
         """Raises NodeUnavailable: a node that gives no answer has not heard wrong."""

@@ -6,11 +6,9 @@ import asyncio
 import datetime
 import logging
 import time
-from dataclasses import replace
 
 from controller.core.advance import advance
 from controller.core.desired import Desired, desired
-from controller.core.errors import Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.step_verdicts import with_live
@@ -18,8 +16,8 @@ from controller.core.verdict import Verdict
 from controller.core.version import Version
 from controller.core.waiting import next_action
 from controller.engine.alarm import Alarm
-from controller.engine.audit import command_event
-from controller.engine.commands import State, carry_out, check_start, settle
+from controller.engine.command_keeper import CommandKeeper
+from controller.engine.commands import settle
 from controller.engine.evaluated import EvaluatedVersions
 from controller.engine.fact_finder import FactFinder
 from controller.engine.failover_keeper import FailoverKeeper
@@ -28,7 +26,7 @@ from controller.engine.gates import Evaluator
 from controller.engine.golden import GoldenKeeper
 from controller.engine.inbox import Inbox
 from controller.engine.jobs import Jobs
-from controller.engine.ledger import Ledger, is_same
+from controller.engine.ledger import Ledger
 from controller.engine.live_keeper import LiveKeeper
 from controller.engine.measures import Timing, TrafficTotals
 from controller.engine.nodes import NodeKeeper
@@ -36,7 +34,7 @@ from controller.engine.observer import Observer
 from controller.engine.ports import Ports
 from controller.engine.ports.router import RouterState
 from controller.engine.preflight import PreflightKeeper
-from controller.engine.records import Command, Intent, Outcome
+from controller.engine.records import Command, Outcome
 from controller.engine.review import Review
 from controller.engine.review_keeper import ReviewKeeper
 from controller.engine.router_keeper import RouterKeeper
@@ -135,6 +133,16 @@ class Loop:
             upstreams,
         )
         self.alarm = Alarm(self._ledger)
+        self._commands = CommandKeeper(
+            config,
+            versions,
+            self._inbox,
+            self._ledger,
+            self.gates,
+            self._people,
+            self.verdicts,
+            ports.now,
+        )
 
     # -- what others ask of the loop --------------------------------------------------------
 
@@ -195,7 +203,7 @@ class Loop:
 
     def check_start(self, version: str, force: bool) -> None:
         """Raise Refused now where `start` would be refused anyway, whatever its plan."""
-        check_start(self._state(), version, force)
+        self._commands.check_start(version, force)
 
     def desired(self) -> Desired:
         router = self.router.state()
@@ -264,7 +272,7 @@ class Loop:
         self.failover.look(self.router.state())
         outcomes: dict[int, Outcome] = {}
         try:
-            await self._carry_out_intents(outcomes)
+            await self._commands.carry_out(outcomes)
             await self._advance()
             await self._converge(self.desired())
         finally:  # who asked is told when it has taken effect, or cannot
@@ -275,43 +283,6 @@ class Loop:
         self._ticked.clear()
 
     # -- the parts of a tick --------------------------------------------------------------
-
-    async def _carry_out_intents(self, outcomes: dict[int, Outcome]) -> None:
-        while intent := self._inbox.first():
-            outcomes[intent.id] = await self._carry_out(intent)
-            self._inbox.remove(intent)
-
-    async def _carry_out(self, intent: Intent) -> Outcome:
-        state = replace(self._state(), earlier=await self._ledger.earlier())
-        now = self._ports.now()
-        try:
-            after, message = carry_out(intent, state, now)
-        except Refused as refusal:
-            outcome = Outcome(str(refusal), refusal)
-            event = command_event(intent, str(refusal), self.rollout, now, refused=True)
-            await self._ledger.write([event], handled=(intent, outcome))
-            return outcome
-        before = self.rollout if is_same(self.rollout, after.rollout) else None
-        outcome = Outcome(message)
-        if intent.command == "retry" and after.rollout is not None:
-            self.gates.forget(after.rollout.id)
-            self._people.forget_problem(after.rollout.id)
-        await self._ledger.change(
-            settle(before, after.rollout, after.fleet, now),
-            after.rollout,
-            intent.actor,
-            command=command_event(intent, message, after.rollout, now, refused=False),
-            handled=(intent, outcome),
-            earlier=(state.earlier, after.earlier if after.earlier != state.earlier else None),
-        )
-        return outcome
-
-    def _state(self) -> State:
-        """A person's word is weighed, and written down, with live verdicts as they are now."""
-        rollout = self.rollout
-        if rollout is not None:
-            rollout = replace(rollout, verdicts=self.verdicts(rollout))
-        return State(self.config, self.fleet, rollout, frozenset(self.versions))
 
     async def _advance(self) -> None:
         now = self._ports.now()
@@ -327,7 +298,8 @@ class Loop:
         """The dead first, whose work is free then; then traffic, then the other nodes. All that
         takes time is a job, and none waits for another."""
         ready = {name for name, view in self.observer.views().items() if view.ready}
-        self.keeper.fence(wanted, self.observer.nodes, self.observer.health, ready)
+        nodes, health, astray = self.observer.nodes, self.observer.health, self.observer.astray()
+        self.keeper.fence(wanted, nodes, health, ready, astray)
         await self.router.converge(wanted)
         loaded = self.router.state().loaded
         self.keeper.converge(wanted, self.observer.nodes, self.observer.health, loaded)

@@ -28,7 +28,14 @@ log = logging.getLogger(__name__)
 _STOP_GRACE_SECONDS = 30.0
 _UNREADY_GRACE_SECONDS = 2.0  # of those that serve nobody
 
+_BATCHES_SECONDS = 2.0  # between two looks at those of a node that is to go
+
+BatchesOver = Callable[[str], Awaitable[bool]]  # by address; raises NodeUnavailable
 Tell = Callable[[str, str, str], Coroutine[Any, Any, None]]  # an event: kind, subject, message
+
+
+async def no_batches(_address: str) -> bool:
+    return True
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class NodeKeeper:
     fences: collections.Counter[str] = field(default_factory=collections.Counter)  # by pool
     restarts: collections.Counter[str] = field(default_factory=collections.Counter)
     kill_again_seconds: float = 1.0  # after a kill that failed
+    batches_over: BatchesOver = no_batches
     _fenced: dict[str, float] = field(default_factory=dict)  # instances: no kill until (monotonic)
     _wanted: frozenset[str] = frozenset()
     _given: dict[str, str] = field(default_factory=dict)  # devices of nodes that start just now
@@ -58,8 +66,10 @@ class NodeKeeper:
         observed: Mapping[str, ObservedNode],
         health: Mapping[str, NodeHealth],
         ready: Container[str],
+        astray: Mapping[str, str],
     ) -> None:
-        """Begin to kill those that are judged dead. `ready`: the nodes that may get traffic."""
+        """Begin to kill those that are judged dead, or `astray` for a reason: they hear wrong.
+        `ready`: the nodes that may get traffic."""
         others = [wanted for wanted in desired.nodes if wanted.name in ready]
         known = {node.instance for node in observed.values()}
         self._fenced = {i: until for i, until in self._fenced.items() if i in known}
@@ -68,7 +78,8 @@ class NodeKeeper:
             if node is None or state is None or self._is_fenced(node):
                 continue
             limits = self.config.probes
-            why = why_fenced(wanted, node, state, others, health, limits, self.opinion)
+            wrong = astray.get(node.name)
+            why = why_fenced(wanted, node, state, others, health, limits, self.opinion, wrong)
             if why is not None:
                 self._fence(wanted, node, why)
 
@@ -197,10 +208,11 @@ class NodeKeeper:
             self._begin(f"node:{name}", lambda: self._drain(node, health))
 
     async def _drain(self, node: ObservedNode, health: Mapping[str, NodeHealth]) -> None:
-        """Wait until the node's last request has ended, at most `stream_drain`; then stop it,
-        unless it is wanted again by then. `health` is of every moment: one that is judged dead
-        is killed, so that what it holds is given to others."""
-        deadline = time.monotonic() + self.config.stream_drain_seconds
+        """Wait until the node's last request and batch have ended, at most `stream_drain`; then
+        stop it, unless it is wanted again by then. `health` is of every moment: one that is
+        judged dead is killed, so that what it holds is given to others."""
+        began = time.monotonic()
+        look_at, deadline = began, began + self.config.stream_drain_seconds
         silent, patience = 0, self.config.probes.believed_after
         while time.monotonic() < deadline and node.address is not None and silent < patience:
             if node.name in self._wanted:
@@ -212,9 +224,11 @@ class NodeKeeper:
                 return
             try:
                 answer = await self.client.readiness(node.address, 1.0)
+                if answer.in_flight == 0 and time.monotonic() >= look_at:
+                    if await self.batches_over(node.address):
+                        break
+                    look_at = time.monotonic() + _BATCHES_SECONDS
                 silent = 0
-                if answer.in_flight == 0:
-                    break
             except NodeUnavailable:  # a busy node, or a dead one that is not judged yet
                 silent += 1
             await asyncio.sleep(0.2)

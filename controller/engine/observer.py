@@ -141,6 +141,13 @@ class Observer:
         """What the golden clips say against it."""
         return self._golden.wrong(node) if self._golden is not None else None
 
+    def astray(self) -> dict[str, str]:
+        """The nodes that no longer hear right what others of their version do, and why."""
+        if self._golden is None:
+            return {}
+        found = {name: self._golden.astray(node) for name, node in self.nodes.items()}
+        return {name: why for name, why in found.items() if why is not None}
+
     async def trust(self, now: datetime.datetime) -> None:
         """Pin a version's digest when it is first seen; distrust nodes that have another."""
         for name, node in sorted(self.nodes.items()):

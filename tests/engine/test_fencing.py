@@ -29,13 +29,15 @@ def fenced(
     health: Mapping[WantedNode, NodeHealth],
     paused: bool = False,
     witness: Witness = Witness.NOTHING,
+    astray: str | None = None,
 ) -> bool:
     node = ObservedNode(dead.name, dead.version, "i", True, "127.0.0.1:9", NOON, paused=paused)
     states = {wanted.name: state for wanted, state in health.items()}
     opinion = {dead.name: witness}
     why = why_fenced(
-        dead, node, states[dead.name], health, states, LIMITS, lambda name, _: opinion[name]
-    )
+        dead, node, states[dead.name], health, states, LIMITS, lambda name, _: opinion[name],
+        astray,
+    )  # fmt: skip
     return why is not None
 
 
@@ -69,6 +71,11 @@ def test_the_last_is_killed_where_somebody_else_says_that_it_is_dead() -> None:
 
 def test_a_node_without_traffic_may_be_killed_whoever_is_left() -> None:
     assert fenced(replace(CANARY, routed=False), {replace(CANARY, routed=False): DEAD})
+
+
+def test_one_that_answers_but_hears_wrong_is_killed_where_another_gets_its_work() -> None:
+    assert fenced(STABLE, {STABLE: WELL, OTHER: WELL}, astray="gibberish")
+    assert not fenced(STABLE, {STABLE: WELL, OTHER: DEAD}, astray="gibberish")
 
 
 def test_late_unready_or_loading_is_not_dead() -> None:

@@ -63,6 +63,30 @@ async def test_a_node_that_begins_to_hear_wrong_loses_its_traffic(driver: Driver
     assert served_by(driver, "v1") == {"v1-1"}
 
 
+async def test_it_is_started_anew_since_others_hear_the_same_clip_right(driver: Driver) -> None:
+    await driver.until_settled()
+    before = driver.world.nodes["v1-2"].instance
+    driver.world.heard["v1-2"] = GIBBERISH
+    await heard_again(driver, "v1-2")
+    await driver.round()  # the others are asked
+    await driver.until(lambda loop: driver.world.nodes["v1-2"].instance != before)
+    [fenced] = [e for e in driver.store.events(limit=100) if e.kind == "node.fenced"]
+    assert "hears golden clips wrong" in fenced.message
+    driver.world.heard.clear()
+    await driver.until_settled()
+    assert served_by(driver, "v1") == {"v1-1", "v1-2"}
+
+
+async def test_one_that_hears_wrong_from_its_beginning_is_not_started_again_and_again(
+    driver: Driver,
+) -> None:
+    driver.world.heard["v1-2"] = GIBBERISH
+    await driver.until(lambda loop: bool(loop.observer.defect("v1")))
+    for _ in range(3):
+        await heard_again(driver, "v1-2")
+    assert driver.world.killed == []
+
+
 async def test_a_clip_that_all_nodes_hear_wrong_takes_nobody_out(driver: Driver) -> None:
     await driver.until_settled()
     driver.world.heard["v1"] = GIBBERISH
@@ -70,6 +94,7 @@ async def test_a_clip_that_all_nodes_hear_wrong_takes_nobody_out(driver: Driver)
         await heard_again(driver, name)
     await driver.round()
     assert {"v1-1", "v1-2"} <= served_by(driver, "v1")  # the backup helps for a while
+    assert driver.world.killed == []
 
 
 async def test_a_node_that_is_only_busy_has_not_heard_wrong(driver: Driver) -> None:
