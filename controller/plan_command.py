@@ -1,37 +1,23 @@
-"""`rollout plan check`: needs no controller, only files."""
+"""`rollout plan …`: plans in words."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Final
+import typer
 
-from controller.adapters.eval_sets import read_eval_set
-from controller.adapters.fleet_file import read_fleet
-from controller.adapters.plan_files import load_plan
-from controller.core.plan import Plan
-from controller.core.plan_eval_sets import check_plan
-from controller.resources import rollouts_dir
+from controller import plan_views
+from controller.options import DEFAULT_FLEET, FleetFile, Json, plan_path, show
 
-EVAL_SETS: Final = Path("eval_sets")  # where there is no fleet file that names a folder
+plan_app = typer.Typer(help="Plans: the steps and gates of a rollout.", no_args_is_help=True)
 
 
-def check(plan: str, fleet_path: Path) -> Plan:
-    """The plan, by name or path, checked also against the eval sets that it would meet: those of
-    the fleet's file, or of the folder `eval_sets` here.
+@plan_app.command("check")
+def checkplan_path(
+    plan: str,
+    fleet: FleetFile = DEFAULT_FLEET,
+    as_json: Json = False,
+) -> None:
+    """Explain a plan in words, or say what is wrong with it."""
+    from controller.plan_check import check  # reads YAML and eval sets
 
-    Raises NotFound, InvalidName, InvalidConfig or Refused."""
-    fleet = read_fleet(fleet_path) if fleet_path.exists() else None
-    own = fleet.plans_dir if fleet is not None else None
-    folders = [folder for folder in (own, rollouts_dir()) if folder is not None]
-    found = load_plan(plan, folders)
-    eval_sets = fleet.eval_sets_dir if fleet is not None else EVAL_SETS
-    if fleet is None and not eval_sets.is_dir():
-        print(
-            f"rollout: there is neither {fleet_path} nor a folder {EVAL_SETS}: the plan's eval "
-            f"sets were not looked at",
-            file=sys.stderr,
-        )
-    else:
-        check_plan(found, lambda name: read_eval_set(eval_sets, name))
-    return found
+    found = check(plan_path(plan), fleet)
+    show(found, False, plan_views.plan) if not as_json else print(plan_views.plan_json(found))

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
+import typer
+
 from controller.client import Client, Rejected, Unreachable
+from controller.options import Json, StateDir
+from controller.settings import DEFAULT_STATE_DIR
 
 _NO_ROLLOUT: Final = "no rollout yet: `rollout start VERSION --percent 5` begins one"
 _ENDINGS: Final = {
@@ -39,7 +43,27 @@ class ReportFormat(StrEnum):
             ) from error
 
 
-def fetch(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
+def report(
+    rollout: Annotated[str | None, typer.Argument(help="Its id; the newest without.")] = None,
+    form: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Else by the ending of --output, or markdown."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """All that happened in a rollout, who did it, and on which numbers."""
+    form = ReportFormat.json if as_json else form or ReportFormat.of(output)
+    text = _fetch(state_dir, rollout, form)
+    if output is None:
+        print(text)
+        return
+    _write(output, text)
+    print(f"the report is in {output}")
+
+
+def _fetch(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
     """The report of a rollout, None for the newest. Raises Rejected, Unreachable, NotFound."""
     try:
         return _ask(Client(state_dir), rollout, form)
@@ -49,7 +73,7 @@ def fetch(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
         return _read(state_dir, rollout, form)
 
 
-def write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> None:
     """Raises Rejected."""
     try:
         path.write_text(text, encoding="utf-8")

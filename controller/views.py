@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from controller.core.rollout import ENDED
@@ -14,7 +11,6 @@ from controller.evaluation_table import table
 from controller.failover_view import failover
 
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
-_WATCH_SECONDS: Final = 0.5
 
 
 def status(value: dict[str, Any]) -> str:
@@ -186,16 +182,3 @@ def doctor(value: Sequence[dict[str, Any]]) -> str:
         if finding["remedy"] and not finding["ok"]:
             lines.append(f"    → {finding['remedy']}")
     return "\n".join(lines)
-
-
-def watch(read: Callable[[], dict[str, Any]], as_json: bool) -> None:
-    """The status again and again: in place on a terminal, else a line for each change."""
-    shown = ""
-    while True:
-        value = read()
-        text = json.dumps(value, ensure_ascii=False) if as_json else status(value)
-        if text != shown:
-            clear = "\033[H\033[J" if sys.stdout.isatty() and not as_json else ""
-            print(clear + text, flush=True)
-            shown = text
-        time.sleep(_WATCH_SECONDS)

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from controller.core.errors import ControllerError, NotFound
-from controller.plan_command import check
+from controller.plan_check import check
 
 FLEET = """
 versions:

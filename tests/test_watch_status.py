@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.api.status import rollout_summary
-from controller.cli import FAILED, VERDICT_FAIL, VERDICT_INCONCLUSIVE, verdict_status
 from controller.core.gate import Action
 from controller.core.rollout import Phase
 from controller.core.verdict import Outcome
+from controller.options import FAILED, VERDICT_FAIL, VERDICT_INCONCLUSIVE
+from controller.rollout_command import verdict_status
 from tests.core.rollouts import PLAN, a_rollout, a_verdict
 
 
