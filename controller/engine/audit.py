@@ -8,7 +8,7 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from controller.core.rollout import Rollout
 from controller.core.verdict import Outcome, Verdict
@@ -16,14 +16,22 @@ from controller.core.waiting import next_action
 from controller.engine.records import Event, Intent
 from controller.engine.traffic import Traffic
 
+_LATE: Final = datetime.timedelta(seconds=5)  # then no controller was there, or none that could
+
 
 def command_event(
     intent: Intent, message: str, rollout: Rollout | None, now: datetime.datetime, refused: bool
 ) -> Event:
-    """Who asked for what, and what came of it."""
+    """Who asked for what and when, and what came of it."""
     kind = "command.refused" if refused else f"command.{intent.command}"
     arguments = {name: value for name, value in intent.arguments.items() if name != "plan"}
-    data = {"rollout": rollout.id if rollout is not None else None, "arguments": arguments}
+    data = {
+        "rollout": rollout.id if rollout is not None else None,
+        "arguments": arguments,
+        "asked_at": intent.at.isoformat(),
+    }
+    if now - intent.at >= _LATE:  # a rollback switches traffic without a controller, too
+        message = f"{message} (asked for at {intent.at:%Y-%m-%d %H:%M:%S} UTC)"
     return Event(kind, intent.command, message, intent.actor, now, data)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from controller.core.rollout import Phase
 from controller.core.verdict import Outcome
-from controller.engine.audit import rollout_events, verdict_data
-from controller.engine.records import Event, Served
+from controller.engine.audit import command_event, rollout_events, verdict_data
+from controller.engine.records import Event, Intent, Served
 from controller.engine.traffic import Traffic
 from tests.core.rollouts import NOON, a_rollout, a_verdict
 from tests.engine.conftest import Driver
@@ -22,6 +23,14 @@ def kinds(events: list[Event]) -> list[str]:
 
 def changes(before: object, after: object, told: tuple[object, ...] = ()) -> list[Event]:
     return rollout_events(before, after, told, Traffic(lambda _: None), "ann", NOON)
+
+
+def test_a_rollback_given_while_no_controller_ran_stands_with_the_time_of_its_giving() -> None:
+    intent = Intent(1, "rollback", {"to": None}, "ann", NOON)
+    late = command_event(intent, "rolled back", None, NOON + timedelta(seconds=30), refused=False)
+    assert late.message == f"rolled back (asked for at {NOON:%Y-%m-%d %H:%M:%S} UTC)"
+    assert late.data["asked_at"] == NOON.isoformat()
+    assert command_event(intent, "rolled back", None, NOON, refused=False).message == "rolled back"
 
 
 def test_a_verdict_is_written_down_with_all_its_numbers() -> None:
