@@ -10,8 +10,8 @@ from urllib.parse import quote
 import typer
 
 from controller import drill_views
-from controller.client import Client, Rejected, Unreachable
-from controller.options import Json, StateDir, show
+from controller.client import Client, Unreachable
+from controller.options import Json, StateDir, left_alone, show
 from controller.settings import DEFAULT_STATE_DIR
 
 drill_app = typer.Typer(
@@ -52,13 +52,10 @@ def run_drill(
         raise typer.Exit(1 if begun["objections"] else 0)
     if not as_json:
         print(begun["message"], flush=True)
-    try:
+    with left_alone(
+        "the drill goes on and restores what it breaks; `rollout drill history` tells its end"
+    ):
         report = _ended(client, begun["id"])
-    except KeyboardInterrupt:
-        raise Rejected(
-            "not waited for: the drill goes on and restores what it breaks; `rollout drill "
-            "history` tells its end"
-        ) from None
     show(report, as_json, drill_views.ended)
     raise typer.Exit(STATUSES.get(report["outcome"], 1))
 

@@ -26,7 +26,7 @@ class Controller(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer({"id": 7, "message": "begun"})
+        self._answer({"id": "7", "message": "begun"})
 
     def do_GET(self) -> None:
         self._answer({"state": "running", "progress": "1 of 9"})
@@ -54,16 +54,25 @@ def controller() -> Iterator[Controller]:
         thread.join()
 
 
-def test_ctrl_c_says_that_the_evaluation_goes_on(controller: Controller) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["evaluate", "v1", "--eval-set", "digits"], "it goes on in the controller"),
+        (["drill", "run", "kill-stable"], "the drill goes on and restores what it breaks"),
+    ],
+)
+def test_ctrl_c_says_that_what_was_begun_goes_on(
+    controller: Controller, arguments: list[str], word: str
+) -> None:
     url = f"http://127.0.0.1:{controller.server_port}"
-    command = [sys.executable, "-m", "controller.cli", "evaluate", "v1", "--eval-set", "digits"]
+    command = [sys.executable, "-m", "controller.cli", *arguments]
     process = subprocess.Popen(
         command, env=os.environ | {"ASR_ROLLOUT_URL": url}, stderr=subprocess.PIPE, text=True
     )
     assert controller.asked.wait(60)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, "goes on in the controller" in said) == (1, True), said
+    assert (process.returncode, word in said) == (1, True), said
     assert "Traceback" not in said
 
 
