@@ -7,7 +7,7 @@ from typing import Any
 from controller.core.facts import Facts
 from controller.core.gate import ErrorRateGate
 from controller.core.plan import Plan, Step
-from controller.core.rollout import Rollout, begin
+from controller.core.rollout import Phase, Rollout, begin
 from controller.core.verdict import Outcome, Verdict
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
@@ -33,3 +33,16 @@ def facts(seconds: float = 0, **changes: Any) -> Facts:
 
 def a_verdict(outcome: Outcome = Outcome.PASS) -> Verdict:
     return Verdict("error-rate digits", outcome, 0.02, 0.01, -0.01, (-0.02, 0.0), 200, "measured")
+
+
+def holding(percent: float = 5, **changes: object) -> Rollout:
+    return a_rollout(phase=Phase.HOLDING, reached_percent=percent, **changes)
+
+
+def a_plan(**step: object) -> Plan:
+    first = replace(PLAN.steps[0], **step)
+    return replace(PLAN, steps=(first, *PLAN.steps[1:]), promote="auto")
+
+
+def passing(seconds: float, **changes: object) -> Facts:
+    return facts(seconds=seconds, verdicts=(a_verdict(),), **changes)

@@ -7,18 +7,20 @@ from hypothesis import strategies as st
 from controller.core import steering
 from controller.core.advance import advance
 from controller.core.errors import IllegalTransition
-from controller.core.facts import Facts
-from controller.core.live.gate import Kind, LiveGate
-from controller.core.plan import Plan, Step
 from controller.core.rollout import ENDED, NEXT, Phase, Rollout
 from controller.core.steering import promote
-from controller.core.verdict import Outcome, Verdict
+from controller.core.verdict import Outcome
 from controller.core.waiting import next_action
-from tests.core.rollouts import PLAN, a_rollout, a_verdict, facts, later
-
-
-def holding(percent: float = 5, **changes: object) -> Rollout:
-    return a_rollout(phase=Phase.HOLDING, reached_percent=percent, **changes)
+from tests.core.rollouts import (
+    PLAN,
+    a_plan,
+    a_rollout,
+    a_verdict,
+    facts,
+    holding,
+    later,
+    passing,
+)
 
 
 def test_a_new_rollout_gets_no_traffic_before_its_nodes_are_ready() -> None:
@@ -120,15 +122,6 @@ def test_gates_that_cannot_be_measured_are_inconclusive_never_passed() -> None:
     assert "no node answers" in after.reason
 
 
-def a_plan(**step: object) -> Plan:
-    first = replace(PLAN.steps[0], **step)
-    return replace(PLAN, steps=(first, *PLAN.steps[1:]), promote="auto")
-
-
-def passing(seconds: float, **changes: object) -> Facts:
-    return facts(seconds=seconds, verdicts=(a_verdict(),), **changes)
-
-
 def test_a_step_lasts_until_the_canary_has_had_its_requests() -> None:
     busy = holding(plan=a_plan(min_requests=500))
     assert advance(busy, passing(9999, canary_requests=499)).phase is Phase.HOLDING
@@ -138,13 +131,6 @@ def test_a_step_lasts_until_the_canary_has_had_its_requests() -> None:
 def test_a_step_with_a_pause_asks_a_person_although_the_plan_goes_on_by_itself() -> None:
     assert advance(holding(plan=a_plan(pause=True)), passing(60)).phase is Phase.WAITING
     assert advance(holding(plan=a_plan()), passing(60)).phase is Phase.PREPARING
-
-
-def test_nothing_goes_forward_in_a_freeze_and_back_goes_all_the_same() -> None:
-    frozen = {"frozen_until": later(86400)}
-    assert advance(holding(plan=a_plan()), passing(60, **frozen)).phase is Phase.HOLDING
-    failed = facts(verdicts=(a_verdict(Outcome.FAIL),), **frozen)
-    assert advance(holding(plan=a_plan()), failed).phase is Phase.ROLLED_BACK
 
 
 @pytest.mark.parametrize(
@@ -166,134 +152,6 @@ def test_gates_that_are_never_measured_are_inconclusive_at_the_deadline() -> Non
     after = advance(holding(plan=a_plan(deadline_seconds=300)), facts(seconds=300))
     assert after.phase is Phase.WAITING
     assert "the gates are being measured" in after.reason
-
-
-def test_a_freeze_is_not_held_against_a_step() -> None:
-    plan = a_plan(deadline_seconds=300)
-    frozen = passing(9999, frozen_until=later(86400))
-    assert advance(holding(plan=plan), frozen).phase is Phase.HOLDING
-
-
-FROZEN = {"frozen_until": later(86400), "thawed_at": later(86400)}
-
-
-def test_a_step_that_was_prepared_before_a_freeze_begins_after_it() -> None:
-    before = a_rollout(step=1, reached_percent=5.0)
-    assert advance(before, facts(seconds=9999, **FROZEN)) == before
-    assert "50 % to v2 later: changes are frozen until" in next_action(before, facts(**FROZEN))
-    assert advance(before, facts(seconds=86400, thawed_at=later(86400))).percent == 50
-
-
-def test_nodes_have_their_time_to_become_ready_after_a_freeze() -> None:
-    missing = facts(seconds=86500, canary_ready=0, thawed_at=later(86400))
-    assert advance(a_rollout(), missing).phase is Phase.PREPARING
-    assert advance(a_rollout(), replace(missing, now=later(86701))).phase is Phase.ROLLED_BACK
-
-
-def test_a_forced_step_begins_in_a_freeze_and_the_one_after_it_does_not() -> None:
-    forced = a_rollout(plan=a_plan(), forced=True)
-    begun = advance(forced, facts(**FROZEN))
-    assert (begun.phase, begun.percent, begun.forced) == (Phase.HOLDING, 5, False)
-    assert advance(begun, passing(9999, **FROZEN)).phase is Phase.HOLDING
-
-
-@pytest.mark.parametrize(("forced", "phase"), [(True, Phase.HOLDING), (False, Phase.PREPARING)])
-def test_a_forced_promotion_goes_on_in_a_freeze(forced: bool, phase: Phase) -> None:
-    waiting = holding(verdicts=(a_verdict(),)).to(Phase.WAITING, later(60), "passed")
-    promoted = promote(waiting, "ann", full=False, now=later(61), forced=forced)
-    assert advance(promoted, passing(62, **FROZEN)).phase is phase
-
-
-def test_a_forced_step_whose_nodes_do_not_come_ends_in_a_freeze_as_ever() -> None:
-    late = facts(seconds=301, canary_ready=0, **FROZEN)
-    assert advance(a_rollout(forced=True), late).phase is Phase.ROLLED_BACK
-
-
-@pytest.mark.parametrize(("forced", "phase"), [(True, Phase.PROMOTED), (False, Phase.PREPARING)])
-def test_who_goes_all_the_way_waits_for_the_end_of_a_freeze_or_forces_it(
-    forced: bool, phase: Phase
-) -> None:
-    waiting = holding(verdicts=(a_verdict(),)).to(Phase.WAITING, later(60), "passed")
-    after = promote(waiting, "ann", full=True, now=later(61), forced=forced)
-    for _ in range(2):
-        after = advance(after, passing(61, **FROZEN))
-    assert after.phase is phase
-
-
-@pytest.mark.parametrize(("forced", "phase"), [(True, Phase.PROMOTED), (False, Phase.HOLDING)])
-def test_a_version_with_all_traffic_becomes_stable_after_the_freeze(
-    forced: bool, phase: Phase
-) -> None:
-    last = holding(100, step=2, full=True, forced=forced)
-    assert advance(last, passing(0, **FROZEN)).phase is phase
-
-
-def live(outcome: Outcome, **changes: object) -> Verdict:
-    return replace(a_verdict(outcome), gate="success", keys=12, **changes)
-
-
-LIVE_PLAN = replace(PLAN, gates=(), eval_sets=(), live_gates=(LiveGate("success", Kind.SUCCESS),))
-
-
-def test_a_live_gate_that_fails_rolls_back_at_once_whatever_the_phase() -> None:
-    failing = facts(seconds=1, live_verdicts=(live(Outcome.FAIL),))
-    for phase in (Phase.HOLDING, Phase.WAITING, Phase.PREPARING):
-        after = advance(a_rollout(plan=LIVE_PLAN, phase=phase, reached_percent=5), failing)
-        assert after.phase is Phase.ROLLED_BACK
-        assert after.verdicts == (live(Outcome.FAIL),)
-
-
-def test_live_traffic_that_cannot_tell_yet_has_the_whole_step_for_it() -> None:
-    unsure = (live(Outcome.INCONCLUSIVE),)
-    early = advance(holding(plan=LIVE_PLAN), facts(seconds=59, live_verdicts=unsure))
-    assert early.phase is Phase.HOLDING
-    late = advance(holding(plan=LIVE_PLAN), facts(seconds=60, live_verdicts=unsure))
-    assert late.phase is Phase.WAITING
-    assert "gate success is inconclusive" in late.reason
-
-
-def test_a_plan_may_go_on_although_live_traffic_cannot_tell() -> None:
-    gate = LiveGate("success", Kind.SUCCESS, on_inconclusive="continue")
-    plan = replace(LIVE_PLAN, live_gates=(gate,), promote="auto")
-    unsure = facts(seconds=60, live_verdicts=(live(Outcome.INCONCLUSIVE),))
-    assert advance(holding(plan=plan), unsure).step == 1
-
-
-@pytest.mark.parametrize(
-    ("on_inconclusive", "phase"),
-    [("hold", Phase.WAITING), ("rollback", Phase.ROLLED_BACK), ("continue", Phase.PROMOTED)],
-)
-def test_a_live_gate_that_has_seen_nothing_has_not_passed(
-    on_inconclusive: str, phase: Phase
-) -> None:
-    gate = LiveGate("success", Kind.SUCCESS, on_inconclusive=on_inconclusive)
-    plan = replace(LIVE_PLAN, steps=(Step(100, 0),), live_gates=(gate,), promote="auto")
-    after = advance(holding(100, plan=plan), facts())
-    assert after.phase is phase
-    assert phase is Phase.PROMOTED or "no random traffic was seen yet" in after.reason
-
-
-def test_live_numbers_are_written_down_when_a_gate_says_something_else_only() -> None:
-    before = advance(holding(plan=LIVE_PLAN), facts(live_verdicts=(live(Outcome.PASS),)))
-    moved = live(Outcome.PASS, canary=0.5)
-    assert advance(before, facts(seconds=1, live_verdicts=(moved,))) == before
-    news = live(Outcome.INCONCLUSIVE)
-    assert advance(before, facts(seconds=1, live_verdicts=(news,))).verdicts == (news,)
-
-
-def test_live_numbers_are_of_the_moment_in_which_the_eval_sets_were_judged() -> None:
-    before = advance(holding(plan=LIVE_PLAN), facts(live_verdicts=(live(Outcome.PASS),)))
-    moved = replace(live(Outcome.PASS), samples=live(Outcome.PASS).samples + 6)
-    judged = facts(seconds=1, verdicts=(a_verdict(),), live_verdicts=(moved,))
-    assert advance(before, judged).verdicts == (a_verdict(), moved)
-
-
-def test_live_verdicts_do_not_stand_in_for_those_on_eval_sets() -> None:
-    plan = replace(PLAN, live_gates=LIVE_PLAN.live_gates)
-    unmeasured = facts(seconds=9999, live_verdicts=(live(Outcome.PASS),))
-    after = advance(holding(plan=plan), unmeasured)
-    assert after.phase is Phase.HOLDING
-    assert not after.evaluated
 
 
 def test_a_person_reads_what_a_step_waits_for() -> None:
