@@ -12,6 +12,7 @@ import httpx
 
 from controller.adapters.http_answer import Answer
 from controller.adapters.node_probe import NodeProbe
+from controller.core.batch import node_of
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.health import NodeMemory
 from controller.core.shadow.pair import Heard
@@ -79,6 +80,21 @@ class NodeHttpClient:
         _require_success(address, response)
         return await asyncio.to_thread(_page, address, response)  # texts may be long
 
+    async def batches(self, address: str, timeout_seconds: float) -> list[dict[str, Any]]:
+        """The newest, without their files."""
+        body = await self._get_json(address, "/v1/batches", timeout_seconds)
+        try:
+            return [_batch(value) for value in body["batches"]]
+        except (KeyError, TypeError) as error:
+            raise NodeUnavailable(f"node at {address}: its batches lack {error}") from error
+
+    async def batch(self, address: str, batch_id: str, timeout_seconds: float) -> dict[str, Any]:
+        body = await self._get_json(address, f"/v1/batches/{batch_id}", timeout_seconds)
+        try:
+            return _batch(body)
+        except (KeyError, TypeError) as error:
+            raise NodeUnavailable(f"node at {address}: its batch lacks {error}") from error
+
     async def forget(self, addresses: set[str]) -> None:
         """Close the connections to nodes that are gone."""
         for address in addresses & self._clients.keys():
@@ -90,6 +106,11 @@ class NodeHttpClient:
     async def close(self) -> None:
         self._probe.close()
         await self.forget(self.known())
+
+    async def _get_json(self, address: str, path: str, timeout_seconds: float) -> Any:
+        response = await self._request(address, "GET", path, timeout_seconds)
+        _require_success(address, response)
+        return await asyncio.to_thread(_json, address, response)  # texts may be long
 
     async def _request(
         self, address: str, method: str, path: str, timeout_seconds: float, **arguments: Any
@@ -115,6 +136,14 @@ def _page(address: str, response: httpx.Response) -> tuple[list[Heard], int]:
         return [_heard(row) for row in body["entries"]], int(body["next"])
     except (KeyError, TypeError, ValueError) as error:
         raise NodeUnavailable(f"node at {address}: its history lacks {error}") from error
+
+
+def _batch(value: Any) -> dict[str, Any]:
+    """Raises KeyError or TypeError where it is none."""
+    if node_of(value["id"]) is None:
+        raise TypeError(f"a usable id: {value['id']!r}")
+    value["finished_time"], value["node"]  # must be there
+    return dict(value)
 
 
 def _heard(row: Any) -> Heard:

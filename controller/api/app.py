@@ -96,6 +96,7 @@ def _timers(service: Service) -> AsyncIOScheduler:
         service.spool.round: 1.0,
         service.rotate_logs: 60.0,
         service.copies.sweep: 600.0,
+        service.expire_batches: 600.0,
         service.hand_out_keys: 2.0,
         service.drills.round: 2.0,
     }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from controller.adapters.batch_folder import BatchFolder
 from controller.adapters.eval_sets import read_eval_set
 from controller.adapters.fleet_file import FleetFile, locate_model, read_fleet
 from controller.adapters.model_files import check_models, local_digest
@@ -24,6 +25,7 @@ from controller.adapters.spool_folder import SpoolFolder
 from controller.adapters.spool_sender import SpoolSender
 from controller.adapters.state_folder import StateFolder
 from controller.adapters.store import SqlStore
+from controller.api.batches import BatchDesk
 from controller.api.evaluations import Evaluations
 from controller.api.runtimes import RuntimeParts, choose_runtime
 from controller.api.status import status
@@ -33,6 +35,7 @@ from controller.core.plan import Plan
 from controller.core.plan_eval_sets import check_plan
 from controller.core.version import Version
 from controller.drills.keeper import DrillKeeper
+from controller.engine.batches import BatchKeeper
 from controller.engine.copies_review import CopiesReview
 from controller.engine.loop import Loop
 from controller.engine.measures import Timing
@@ -68,6 +71,7 @@ class Service:
     spool_folder: SpoolFolder = field(init=False)
     spool: SpoolKeeper = field(init=False)
     drills: DrillKeeper = field(init=False)
+    batch_results: BatchFolder = field(init=False)
 
     def __post_init__(self) -> None:
         self.evaluations = Evaluations(self.loop)
@@ -91,6 +95,8 @@ class Service:
             self.store,
             utc_now,
         )
+        self.batch_results = BatchFolder(self.folder.path / "batches", utc_now)
+        self.loop.keeper.batches_over = BatchKeeper(self.client, self.batch_results).over
         self.drills = DrillKeeper(
             self.folder, config.service, self.fleet.drills, self.status, self.store, utc_now
         )
@@ -98,6 +104,16 @@ class Service:
     def status(self) -> dict[str, Any]:
         state = status(self.loop, self.loop.router_state(), self.parts.runtime.name)
         return state | {"spool": self.spool.summary()}
+
+    def batch_desk(self) -> BatchDesk:
+        def address_of(name: str) -> str | None:
+            node = self.loop.observer.nodes.get(name)
+            return node.address if node is not None and node.running else None
+
+        def is_expected(name: str) -> bool:
+            return self.loop.desired().wants(name)
+
+        return BatchDesk(self.fleet.api_keys, self.batch_results, address_of, is_expected)
 
     def versions_summary(self) -> list[dict[str, Any]]:
         fleet, digests = self.loop.fleet, self.loop.observer.digests
@@ -154,6 +170,10 @@ class Service:
     async def rotate_logs(self) -> None:
         """Begin a new log file of the router where the old one has grown large."""
         await self.parts.router.rotate_logs(_LARGEST_LOG_BYTES)
+
+    async def expire_batches(self) -> None:
+        """Remove results of batches that have been kept for long."""
+        await asyncio.to_thread(self.batch_results.expire)
 
     async def hand_out_keys(self) -> None:
         """Give running nodes the API keys of the fleet's file as they are now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -17,10 +17,16 @@ from starlette.requests import ClientDisconnect
 from controller.adapters.api_keys import ApiKeys
 from controller.adapters.spool_folder import SpoolFolder
 from controller.adapters.spool_incoming import Incoming
+from controller.api.openai_errors import (
+    RETRY_AFTER_SECONDS,
+    error,
+    key_of,
+    unauthorized,
+    unavailable,
+)
 from controller.core.errors import SpoolFull
 from controller.core.spool import Asked, SpoolEntry, SpoolState, SpoolWhen
 
-RETRY_AFTER_SECONDS: Final = 5
 _WRITTEN_AT_ONCE: Final = 1024 * 1024
 _BODIES_AT_ONCE: Final = 4  # that are written; others wait, unread
 _TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
@@ -50,18 +56,18 @@ async def accept(request: Request) -> Response:
     desk: SpoolDesk = request.app.state.desk
     asked_for = _prefers_async(request)
     if not _is_wanted(desk.folder.limits.when, asked_for):
-        return _unavailable("No speech node is ready. Try again.", "unavailable")
-    key = _key(request)
+        return unavailable("No speech node is ready. Try again.", "unavailable")
+    key = key_of(request)
     if not desk.keys.allow(key):
-        return _unauthorized()
+        return unauthorized()
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
-        return _error(411, "Send a Content-Length.", "length_required")
+        return error(411, "Send a Content-Length.", "length_required")
     try:
         entry = await _keep(desk, request, await _asked(desk, request, key), int(length))
     except SpoolFull as full:
         desk.folder.counts["refused"] += 1
-        return _unavailable(f"No speech node is ready, and {full}. Try again.", "spool_full")
+        return unavailable(f"No speech node is ready, and {full}. Try again.", "spool_full")
     except ClientDisconnect:
         return Response(status_code=400)  # half a request is none; nobody reads this
     answer = _waits(desk, entry)
@@ -74,9 +80,9 @@ async def accept(request: Request) -> Response:
 @router.api_route("/v1/spool/{name}", methods=["GET", "HEAD", "DELETE"])
 async def result(request: Request, name: str) -> Response:
     desk: SpoolDesk = request.app.state.desk
-    key = _key(request)
+    key = key_of(request)
     if not desk.keys.allow(key):
-        return _unauthorized()
+        return unauthorized()
     entry = desk.folder.entry(name)
     if entry is None or not await _is_his(desk, entry, key):
         return _gone()
@@ -87,7 +93,7 @@ async def result(request: Request, name: str) -> Response:
             return _waits(desk, entry)
         case SpoolState.EXPIRED:
             what = "the answer was deleted" if entry.answered_at else "no node could serve in time"
-            return _error(410, f"This result has expired: {what}.", "expired")
+            return error(410, f"This result has expired: {what}.", "expired")
     try:
         late = await asyncio.to_thread(desk.folder.answer_of, entry)
     except FileNotFoundError:  # at this moment
@@ -109,7 +115,7 @@ async def _delete(desk: SpoolDesk, entry: SpoolEntry) -> Response:
     try:
         await asyncio.to_thread(desk.folder.delete, entry)
     except OSError:
-        return _unavailable("The disk does not let it go, so it is still there.", "not_deleted")
+        return unavailable("The disk does not let it go, so it is still there.", "not_deleted")
     return Response(status_code=204)
 
 
@@ -160,12 +166,6 @@ def _prefers_async(request: Request) -> bool:
     return any(p.partition(";")[0].strip().lower() == "respond-async" for p in preferences)
 
 
-def _key(request: Request) -> str | None:
-    """As nodes take it."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" and key.strip() else None
-
-
 async def _is_his(desk: SpoolDesk, entry: SpoolEntry, key: str | None) -> bool:
     """Where it came with a key, the same one is asked for."""
     if not entry.asked.key_hash:
@@ -192,22 +192,4 @@ def _http_date(entry: SpoolEntry, desk: SpoolDesk) -> str:
 
 
 def _gone() -> Response:
-    return _error(404, "There is no such result, or it is long gone.", "not_found")
-
-
-def _unauthorized() -> Response:
-    message = "This needs an API key: send it as Authorization: Bearer …; nothing was done."
-    return _error(401, message, "invalid_api_key", {"WWW-Authenticate": "Bearer"})
-
-
-def _unavailable(message: str, code: str) -> Response:
-    return _error(503, message, code, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _error(
-    status: int, message: str, code: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """In OpenAI's shape, as nodes and router answer."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    error: dict[str, Any] = {"message": message, "type": kind, "param": None, "code": code}
-    return JSONResponse({"error": error}, status, headers)
+    return error(404, "There is no such result, or it is long gone.", "not_found")

@@ -18,6 +18,7 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 
+from controller.api.batches import add_batches
 from controller.api.service import Service
 from controller.api.spool import spool_app
 
@@ -37,6 +38,7 @@ async def serving_spool(service: Service) -> AsyncIterator[None]:
     folder = service.spool_folder
     await asyncio.to_thread(folder.open)
     app = spool_app(folder, service.fleet.api_keys)
+    add_batches(app, service.batch_desk())
     async with serving(app, service.parts.router.spool_socket):
         yield
 

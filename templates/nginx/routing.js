@@ -167,14 +167,15 @@ function ownCookie(r) {
 
 // -- batches ---------------------------------------------------------------------------------
 
-// The address of the node that has this batch; "" for every other path, and where this
-// generation knows no such node. The path is judged as it came, which is how it is passed on.
+// The address of the node that has this batch; where this generation knows no such node, that of
+// the controller, who knows all and what was kept of those that are gone; "" for every other path.
+// The path is judged as it came, which is how it is passed on.
 function batchAddress(r) {
     const found = BATCH_PATH.exec(r.variables.request_uri.split('?')[0]);
-    if (found === null || !Object.keys(asr_config.nodes).includes(found[1])) {
+    if (found === null) {
         return '';
     }
-    return asr_config.nodes[found[1]];
+    return Object.keys(asr_config.nodes).includes(found[1]) ? asr_config.nodes[found[1]] : 'spool';
 }
 
 // Handed in here and worked off by the node, however long that takes: it may have a pool of its own.

@@ -134,3 +134,26 @@ async def test_a_history_that_cannot_be_understood_is_a_node_that_does_not_answe
     node.body = b'{"entries": [{"id": "e8"}], "next": 9}'
     with pytest.raises(NodeUnavailable, match="its history lacks"):
         await client.history(node.address, 7, 1000, 5)
+
+
+BATCH = {"id": "batch_v1-1_" + "0" * 32, "node": "v1-1", "finished_time": None}
+
+
+async def test_batches_are_those_that_the_node_tells(node: Node, client: NodeHttpClient) -> None:
+    node.body = json.dumps({"batches": [BATCH]}).encode()
+    assert await client.batches(node.address, 5) == [BATCH]
+    node.body = json.dumps(BATCH).encode()
+    assert await client.batch(node.address, BATCH["id"], 5) == BATCH
+    assert node.asked == f"/v1/batches/{BATCH['id']}"
+
+
+@pytest.mark.parametrize("wrong", [{}, BATCH | {"id": "../x"}, {"id": BATCH["id"]}, []])
+async def test_what_is_no_batch_is_not_taken_for_one(
+    node: Node, client: NodeHttpClient, wrong: object
+) -> None:
+    node.body = json.dumps({"batches": [wrong]}).encode()
+    with pytest.raises(NodeUnavailable):
+        await client.batches(node.address, 5)
+    node.body = json.dumps(wrong).encode()
+    with pytest.raises(NodeUnavailable):
+        await client.batch(node.address, "batch", 5)

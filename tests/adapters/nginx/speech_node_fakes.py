@@ -87,7 +87,7 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
             if not node.behave(self):
                 self.answer()
 
-        do_POST = do_PUT = do_GET  # noqa: N815
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
         def answer(self) -> None:
             body = node.body or json.dumps({"node": node.name, "path": self.path}).encode()
