@@ -4,6 +4,7 @@ machine (a container's are among them) and by packets dropped in a node's networ
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -105,6 +106,13 @@ class Hands(ABC):
         inside = ["nsenter", "--target", str(self.node(name).pid), "--net", "iptables", "--wait"]
         for chain in ("INPUT", "OUTPUT"):
             subprocess.run([*inside, "-A", chain, "-j", "DROP"], check=True, capture_output=True)
+
+    def damage_history(self, name: str) -> None:
+        """Noise over every page, as a failing disk leaves it; also over the journal, which of a
+        young history holds every page: noise over the file alone would hurt nobody."""
+        for path in self.data_folder(name).glob("history.sqlite3*"):
+            with path.open("r+b") as file:
+                file.write(os.urandom(max(4096, path.stat().st_size)))
 
     def data_folder(self, name: str) -> Path:
         return self.fleet.state_dir / "nodes" / name
