@@ -35,6 +35,7 @@ ALLOWED = {
 }
 STANDARD_LIBRARY_ONLY = (
     "controller/rollback.py",
+    "controller/rollback_alone.py",
     "controller/adapters/state_folder.py",
     "controller/adapters/routing_switch.py",
     "controller/core/errors.py",

@@ -19,7 +19,7 @@ from controller.core.rollout import Phase
 from controller.core.routing import Routing
 from controller.core.version import Version
 from controller.engine.records import Event
-from controller.rollback import _switch
+from controller.rollback_alone import roll_back_alone
 from tests.core.rollouts import NOON, a_rollout
 
 
@@ -118,17 +118,36 @@ def test_a_folder_without_a_state_is_refused(tmp_path: Path) -> None:
     assert "--state-dir" in said
 
 
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_traffic_moves_though_the_routing_cannot_be_written_down(
     state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    switched: list[object] = []
+    saved(state_dir, Fleet("v1"), Phase.HOLDING)
+    switched: list[dict[str, object]] = []
     monkeypatch.setattr(routing_switch, "write_routing", refuse)
     monkeypatch.setattr(routing_switch, "serving", lambda *_: True)
     monkeypatch.setattr(routing_switch, "switch", lambda _, value: switched.append(value))
-    said = _switch(StateFolder(state_dir), {"stable": "v1"})
-    assert switched == [{"stable": "v1"}]
+    said = roll_back_alone(StateFolder(state_dir), {"to": None, "force": False}, "ann")
+    assert [routing["canary"] for routing in switched] == [None]
     assert "all traffic is on v1" in said
+    assert "A restart of nginx would undo it" in said
     assert "No space left" in said
+
+
+def test_a_state_that_cannot_be_read_keeps_nobody_from_leaving_a_canary(state_dir: Path) -> None:
+    (state_dir / "state.db").write_text("damaged" * 1000)
+    status, said = rollback(state_dir)
+    assert status == 1
+    assert "nginx does not answer" in said  # it tried
+    assert "Nor is the rollback written down" in said
+
+
+def test_a_state_that_cannot_be_read_names_no_version_to_go_back_to(state_dir: Path) -> None:
+    (state_dir / "state.db").write_text("damaged" * 1000)
+    write_routing(state_dir / "router", Routing("v2").to_dict())
+    status, said = rollback(state_dir)
+    assert status == 1
+    assert "the state cannot be read (file is not a database); nothing was changed" in said

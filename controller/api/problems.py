@@ -19,6 +19,7 @@ from controller.core.errors import (
     Refused,
     RouterUnavailable,
     RuntimeUnavailable,
+    StoreUnavailable,
 )
 
 _STATUS: Final[dict[type[ControllerError], int]] = {
@@ -26,6 +27,7 @@ _STATUS: Final[dict[type[ControllerError], int]] = {
     InvalidConfig: 422,
     NotFound: 404,
     Refused: 409,
+    StoreUnavailable: 503,
     RuntimeUnavailable: 503,
     RouterUnavailable: 503,
     NodeUnavailable: 503,

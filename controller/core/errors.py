@@ -7,6 +7,7 @@ ControllerError
 │   ├── NotFound             an unknown version, plan, eval set or rollout        (HTTP 404)
 │   ├── IllegalTransition    a rollout cannot do that in its phase
 │   └── SpoolFull            no room to keep a request until a node can serve it
+├── StoreUnavailable     the state cannot be read or written, as on a full disk   (HTTP 503)
 ├── RuntimeUnavailable   Docker or a process could not be reached or started      (HTTP 503)
 ├── RouterUnavailable    nginx does not answer                                    (HTTP 503)
 │   └── ReloadRejected       nginx refused the new configuration; the old serves
@@ -42,6 +43,10 @@ class IllegalTransition(Refused):
 
 class SpoolFull(Refused):
     """There is no room to keep a request until a node can serve it."""
+
+
+class StoreUnavailable(ControllerError):
+    """The state cannot be read or written, as on a full disk: what is not written is not done."""
 
 
 class RuntimeUnavailable(ControllerError):
