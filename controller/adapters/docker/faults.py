@@ -73,6 +73,8 @@ class DockerFaults:
             self._within(target, container, "limit-files", "none")
 
     def kill_router(self) -> None:
+        """What `docker kill` has ended the engine does not start again, as it does after a crash:
+        that is left to the controller."""
         container = self._router()
         self._do("kill", _ROUTER, container.kill)
 
