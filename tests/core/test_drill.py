@@ -241,6 +241,13 @@ def test_the_switch_is_the_first_answer_by_another_to_what_was_sent_after_the_fa
     assert switched(by_the_dead) == pytest.approx(4.5)
 
 
+def test_what_was_answered_before_the_last_loss_is_no_switch() -> None:
+    lost = sent(2, 1001.0, None, error="refused")
+    found = seen(sent=(sent(1, 1000.1), lost, sent(3, 1001.5)))  # killed a moment after the fault
+    assert switched(found) == pytest.approx(2.0)
+    assert switched(seen(sent=(sent(1, 1000.1), lost))) is None
+
+
 def test_where_all_were_hit_the_switch_is_the_first_answer_of_one_that_came_back() -> None:
     all_hit = seen(sent=(sent(1, 1001.9, node="v1-1"), sent(2, 1008.0, node="v1-1")))
     assert switched(all_hit) == pytest.approx(8.5)
@@ -318,7 +325,8 @@ def test_a_killed_router_may_lose_what_was_in_flight_and_no_more() -> None:
     in_flight = sent(5, 999.9, None, error="reset")
     at_once = sent(6, 1000.5, None, error="refused")
     later = sent(7, 1004.0, None, error="refused")
-    tolerated = seen(sent=(*seen().sent, in_flight, at_once), **nobody)
+    again = sent(8, 1000.6)
+    tolerated = seen(sent=(*seen().sent, in_flight, at_once, again), **nobody)
     assert reasons(tolerated, router) == ()
     found = numbers(tolerated, router)
     assert (found.failed, found.failed_allowed) == (2, 2)  # told, though tolerated

@@ -112,13 +112,16 @@ def noticed_by_probe(seen: Observations) -> float | None:
 
 
 def switched(seen: Observations) -> float | None:
-    """From the fault until the first request that was sent after it was answered by a node
-    that was not hit, or that came back: the controller knew by then that it had been away."""
+    """From the fault until the first request that was sent after it, and after the last one that
+    was lost, was answered: by a node that was not hit, or that came back, for the controller knew
+    by then that it had been away."""
+    lost = [sent.began for sent in seen.sent if not sent.answered and sent.ended >= seen.fault_at]
+    since = max(seen.fault_at, *lost) if lost else seen.fault_at
     noticed_at = next((look.at for look in _after(seen) if look.hurt), math.inf)
     ends = [
         sent.ended
         for sent in seen.sent
-        if sent.answered and sent.began >= seen.fault_at
+        if sent.answered and sent.began >= since
         if sent.node not in seen.hit or sent.began >= noticed_at
     ]
     return min(ends) - seen.fault_at if ends else None
