@@ -42,7 +42,10 @@ class Window:
         inside = (clock >= begin or clock < end) if wraps else begin <= clock < end
         if inside:
             return None
-        return f"it is {clock}, and its window is {self.text} ({self.timezone})"
+        return (
+            f"it is {clock}, and its window is {self.text} ({self.timezone}); `--anytime` goes over "
+            f"that by hand"
+        )
 
 
 @dataclass(frozen=True, slots=True)
