@@ -1,4 +1,4 @@
-"""The review over HTTP: a real store and real audio files, the loop's own review, no nodes."""
+"""The page on which raters vote, as their browsers see it."""
 
 from __future__ import annotations
 
@@ -7,98 +7,12 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from controller.adapters.eval_sets import read_eval_set
-from controller.adapters.review_audio import ReviewAudio
-from controller.adapters.state_folder import StateFolder
-from controller.adapters.store import SqlStore
-from controller.api.access import access_check
-from controller.api.problems import add_problem_handlers
 from controller.api.raters import RaterKeys
-from controller.api.review_page import add_review
-from controller.core.eval_set import EvalSet, Utterance
-from controller.core.preflight import LoadCheck
-from controller.engine.copies_review import CopiesReview
-from controller.engine.gates import Evaluator
-from controller.engine.records import Evaluation, Event
-from controller.engine.review import Review
-from tests.core.rollouts import NOON, a_rollout
-
-ENTRY = Event("evaluation.finished", "v1", "heard", "controller", NOON)
-HOST = "http://127.0.0.1:8090"
-ORIGIN = {"Origin": HOST}
-FORM = "application/x-www-form-urlencoded"
-TOKEN = {"Authorization": "Bearer token"}
-
-
-class Site:
-    """What the tests reach: the store, the server, and browsers."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = StateFolder(folder)
-        self.store = SqlStore.in_folder(folder)
-        self.sets = folder / "eval_sets"
-        (self.sets / "digits").mkdir(parents=True)
-        keys = [f"u{n}" for n in range(20)]
-        for key in keys:
-            (self.sets / "digits" / f"{key}.wav").write_bytes(f"RIFF {key} {'.' * 100}".encode())
-        eval_set = EvalSet(
-            "digits",
-            tuple(Utterance(k, str(self.sets / "digits" / f"{k}.wav"), "一零零八六") for k in keys),
-            "e" * 64,
-        )
-        for version, text in (("v1", "拨打一零零八六"), ("v2", "拨打10086 <b>")):
-            heard = dict.fromkeys(keys, text)
-            evaluation = Evaluation(version, version * 32, "digits", "e" * 64, NOON, heard)
-            self.store.save_evaluation(evaluation, ENTRY)
-        self.store.save([], None, a_rollout())
-        digests = {"v1": "v1" * 32, "v2": "v2" * 32}
-        evaluator = Evaluator(self.store, None, lambda _: (), digests, lambda _: eval_set)  # type: ignore[arg-type]
-        self.review = Review(self.store.reviews, evaluator, lambda: NOON, lambda: None)
-        (folder / "api.token").write_text("token")
-        self.app = FastAPI()
-        self.app.state.service = SimpleNamespace(
-            store=self.store,
-            folder=self.folder,
-            loop=SimpleNamespace(review=self.review, rollout=a_rollout()),
-            fleet=SimpleNamespace(eval_sets_dir=self.sets),
-            recordings=ReviewAudio(folder),
-            copies=CopiesReview(self.review, self.store, ReviewAudio(folder), None, lambda: NOON),
-        )
-        self.app.middleware("http")(access_check("token", "127.0.0.1"))
-        add_problem_handlers(self.app)
-        add_review(self.app)
-
-    def browser(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=self.app), base_url=HOST, follow_redirects=True
-        )
-
-    def program(self) -> httpx.AsyncClient:
-        client = self.browser()
-        client.headers.update(TOKEN)
-        return client
-
-    async def invited(self, rater: str = "ann") -> httpx.AsyncClient:
-        """A browser that followed this rater's link."""
-        browser = self.browser()
-        answer = await browser.post("/api/review/raters", json={"rater": rater}, headers=TOKEN)
-        page = await browser.get(answer.json()["path"])
-        assert page.status_code == 200
-        return browser
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    made = Site(tmp_path)
-    await made.review.open(a_rollout(), "ann")
-    yield made
-    made.store.close()
+from tests.api.review_site import ENTRY, FORM, ORIGIN, Site
 
 
 def pair_on(page: httpx.Response) -> str:
@@ -274,39 +188,6 @@ async def test_the_page_s_script_and_style_are_its_own(site: Site) -> None:
     assert "<script>" not in page.text
 
 
-async def test_texts_that_may_be_of_users_need_the_token_on_loopback_too(site: Site) -> None:
-    question = (await site.program().get("/api/review/next", params={"rater": "bot"})).json()
-    for path in ("/api/review/next?rater=bot", "/api/review/results", question["audio"]):
-        answer = await (await site.invited()).get(path)
-        assert (answer.status_code, "texts of users" in answer.text) == (401, True)
-
-
-async def test_programs_ask_vote_and_read_results(site: Site) -> None:
-    client = site.program()
-    question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
-    assert {question["left"], question["right"]} == {"拨打10086 <b>", "拨打一零零八六"}
-    assert (await client.get(question["audio"])).content.startswith(b"RIFF u")
-    body = {"pair": question["pair"], "rater": "bot", "vote": "right", "corrected": "好"}
-    assert (await client.post("/api/review/votes", json=body)).status_code == 201
-    results = (await client.get("/api/review/results")).json()
-    assert (results["rollout"], results["sampled"], results["raters_all"]) == ("r1", 20, ["bot"])
-    voted = next(pair for pair in results["pairs_all"] if pair["pair"] == question["pair"])
-    assert (sum(voted["votes"].values()), voted["corrected"]) == (1, ["好"])
-
-
-async def test_what_is_forgotten_is_in_no_answer_any_more(site: Site) -> None:
-    client = site.program()
-    question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
-    body = {"pairs": [question["pair"]]}
-    answer = await client.post("/api/review/forget", json=body)
-    assert answer.json()["forgotten"] == 1
-    assert (await client.get(question["audio"])).status_code == 404
-    assert (await client.post("/api/review/forget", json=body)).status_code == 404
-    answer = await client.post("/api/review/forget", json={})
-    assert answer.json()["forgotten"] == 19
-    assert "10086" not in (await client.get("/api/review/results")).text
-
-
 async def test_without_a_review_the_page_says_so(site: Site, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Site(tmp_path / "other")
@@ -314,48 +195,3 @@ async def test_without_a_review_the_page_says_so(site: Site, tmp_path: Path) -> 
     answer = await other.program().post("/api/review", json={})
     assert (answer.status_code, answer.json()["pairs"]) == (201, 20)
     other.store.close()
-
-
-async def test_corrected_texts_become_an_eval_set_with_one_command(site: Site) -> None:
-    recording = Path(__file__).parents[2] / "eval_sets/digits/audio/digits-0000.ogg"
-    for path in (site.sets / "digits").iterdir():
-        path.write_bytes(recording.read_bytes())
-    client = site.program()
-    url = "/api/eval-sets/reviewed/corrected"
-    answer = await client.post(url, json={})
-    assert (answer.status_code, answer.json()["title"]) == (409, "Refused")
-    question = (await client.get("/api/review/next", params={"rater": "bot"})).json()
-    body = {"pair": question["pair"], "rater": "bot", "vote": "neither", "corrected": "请拨打10086"}
-    await client.post("/api/review/votes", json=body)
-    answer = await client.post(url, json={"actor": "ann"})
-    assert answer.json()["added"] == [f"reviewed-{question['pair']}"]
-    (added,) = read_eval_set(site.sets, "reviewed").utterances
-    assert added.target == "请拨打10086"
-    event = (await asyncio.to_thread(site.store.last_events, 1))[0]
-    assert (event.kind, event.subject, event.actor) == ("eval_set.extended", "reviewed", "ann")
-
-
-async def test_an_eval_set_does_not_change_under_a_rollout_that_is_measured_on_it(
-    site: Site,
-) -> None:
-    plan = replace(a_rollout().plan, load_check=LoadCheck("service"))
-    site.app.state.service.loop.rollout = a_rollout(plan=plan)
-    (site.sets.parent / "link").symlink_to(site.sets)
-    other_name = {"into": str(site.sets.parent / "link")}
-    for name, body in (("digits", {}), ("digits", other_name), ("service", {})):
-        answer = await site.program().post(f"/api/eval-sets/{name}/corrected", json=body)
-        assert answer.status_code == 409
-        assert "must not change under it" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize(("name", "into"), [("a%00b", "/sets"), ("..", "/sets"), ("a", "/\0")])
-async def test_a_folder_that_cannot_be_is_refused(site: Site, name: str, into: str) -> None:
-    url = f"/api/eval-sets/{name}/corrected"
-    answer = await site.program().post(url, json={"into": into})
-    assert 400 <= answer.status_code < 500
-
-
-async def test_a_review_of_copies_needs_consent(site: Site) -> None:
-    answer = await site.program().post("/api/review", json={"copies": True})
-    assert answer.status_code == 409
-    assert "keep_audio: true" in answer.json()["detail"]
