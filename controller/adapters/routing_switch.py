@@ -41,11 +41,19 @@ def control_socket(run_dir: Path) -> Path:
     begun = begun_socket(run_dir)
     live = begun.with_name(LIVE_SOCKET)
     if _is_listening(live) or not _is_listening(begun):
+        _close_to_others(live)
         return live
-    with contextlib.suppress(FileNotFoundError):  # another of us was faster
+    with contextlib.suppress(FileNotFoundError):  # another of us was faster, or nginx itself
         begun.chmod(0o600)
         begun.replace(live)
     return live
+
+
+def _close_to_others(path: Path) -> None:
+    """nginx opens its sockets to everybody, and what it took aside by itself is still so."""
+    with contextlib.suppress(OSError):  # it has gone
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def forget_sockets(run_dir: Path) -> None:

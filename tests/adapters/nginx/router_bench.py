@@ -13,7 +13,7 @@ from speech_node_fakes import FakeNode
 from controller.adapters.nginx.access_log import AccessLogReader, Request
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.settings import RouterSettings
-from controller.core.routing import Group, Membership
+from controller.core.routing import Group, Membership, Routing
 
 
 @dataclass
@@ -70,3 +70,13 @@ def nginx_of(run_dir: Path) -> list[int]:
         if str(run_dir) in " ".join(process.info["cmdline"] or [])
     ]
     return [p.pid for master in masters for p in [master, *master.children()]]
+
+
+async def started(bench: Bench) -> int:
+    """The pid of nginx, with v1 and v2 behind it."""
+    await bench.router.start(bench.membership(v1=1, v2=1), Routing("v1"))
+    return master(bench.settings.run_dir)
+
+
+def master(run_dir: Path) -> int:
+    return int((run_dir / "nginx.pid").read_text())

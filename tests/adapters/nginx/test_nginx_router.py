@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import socket
-import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from router_bench import Bench, nginx_of
+from router_bench import Bench, master, nginx_of, started
 
 from controller.adapters import routing_switch
 from controller.adapters.nginx.access_log import AccessLogReader
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
-from controller.adapters.nginx.settings import RouterSettings
-from controller.core.errors import InvalidConfig, ReloadRejected, RouterUnavailable
+from controller.core.errors import ReloadRejected, RouterUnavailable
 from controller.core.routing import (
     AddressRule,
     CookieRule,
@@ -37,16 +33,6 @@ from controller.core.routing import (
 )
 
 NewRouter = Callable[[], NginxRouter]
-
-
-async def started(bench: Bench) -> int:
-    """The pid of nginx, with v1 and v2 behind it."""
-    await bench.router.start(bench.membership(v1=1, v2=1), Routing("v1"))
-    return master(bench.settings.run_dir)
-
-
-def master(run_dir: Path) -> int:
-    return int((run_dir / "nginx.pid").read_text())
 
 
 async def test_an_invalid_configuration_never_replaces_a_valid_one(bench: Bench) -> None:
@@ -231,52 +217,6 @@ async def test_the_nginx_of_another_folder_is_not_taken_for_ours(
     assert not shorter._is_our_master(psutil.Process(pid))
 
 
-async def test_a_switch_during_a_load_is_not_undone_by_it(bench: Bench) -> None:
-    await started(bench)
-    load = asyncio.create_task(
-        bench.router.load(bench.membership(v1=1, v2=1), Routing("v1", "v2", 100))
-    )
-    await asyncio.sleep(0)  # it has begun, with the routing of its beginning
-    await bench.router.switch(Routing("v1"))
-    await load
-    assert bench.router.state().routing == Routing("v1")
-    assert await bench.node_of() == "v1-1"
-    written = routing_switch.read_routing(bench.settings.run_dir)
-    assert written is not None
-    assert Routing.from_dict(written) == Routing("v1")
-
-
-async def test_a_switch_without_nginx_is_written_down_and_refused(bench: Bench) -> None:
-    await started(bench)
-    await bench.router.stop()
-    with pytest.raises(RouterUnavailable, match="does not answer"):
-        await bench.router.switch(Routing("v2"))
-    written = routing_switch.read_routing(bench.settings.run_dir)
-    assert written is not None
-    assert Routing.from_dict(written) == Routing("v2")
-    await bench.router.stop()  # idempotent
-
-
-async def test_traffic_is_switched_though_the_disk_is_full_and_written_down_once_it_is_not(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await started(bench)
-    with monkeypatch.context() as full:
-
-        def refuse(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        full.setattr(routing_switch, "write_routing", refuse)
-        await bench.router.switch(Routing("v2"))
-        assert await bench.node_of() == "v2-1"
-        assert bench.router.state().routing == Routing("v2")
-        assert await bench.router.check()
-    assert await bench.router.check()
-    written = routing_switch.read_routing(bench.settings.run_dir)
-    assert written is not None
-    assert Routing.from_dict(written) == Routing("v2")
-
-
 async def test_a_port_in_use_is_named(bench: Bench) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", bench.settings.port))
@@ -285,68 +225,6 @@ async def test_a_port_in_use_is_named(bench: Bench) -> None:
             await bench.router.start(bench.membership(v1=1), Routing("v1"))
     await bench.router.start(bench.membership(v1=1), Routing("v1"))
     assert await bench.node_of() == "v1-1"
-
-
-async def test_the_emergency_switch_works_without_a_router_object(bench: Bench) -> None:
-    await started(bench)
-    run_dir = bench.settings.run_dir
-    value = Routing("v2").to_dict()
-    assert routing_switch.serving(run_dir, "v2") is True
-    assert routing_switch.serving(run_dir, "v9") is False
-    routing_switch.write_routing(run_dir, value)
-    routing_switch.switch(routing_switch.control_socket(run_dir), value)
-    assert await bench.node_of() == "v2-1"
-    await bench.router.stop()
-    assert routing_switch.serving(run_dir, "v2") is None
-    assert routing_switch.read_routing(run_dir / "nowhere") is None
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        {"stable": 1},
-        Routing("v1").to_dict() | {"rules": None},
-        Routing("v1").to_dict() | {"canary_buckets": "1"},
-        Routing("v1").to_dict() | {"sticky": "x"},
-        Routing("v1").to_dict() | {"canary": 5},
-        Routing("v1").to_dict() | {"trial": {"cookie": "a; Path=/"}},
-        Routing("v1").to_dict()
-        | {"trial": {"cookie": "a", "consent_required": True}, "canary_buckets": 1},
-    ],
-)
-async def test_half_a_routing_is_refused(bench: Bench, value: dict[str, object]) -> None:
-    await started(bench)
-    with pytest.raises(RouterUnavailable, match="refused a routing"):
-        routing_switch.switch(routing_switch.control_socket(bench.settings.run_dir), value)
-    assert await bench.node_of() == "v1-1"
-
-
-async def test_only_its_owner_reaches_the_control_socket(bench: Bench) -> None:
-    await started(bench)
-    path = routing_switch.control_socket(bench.settings.run_dir)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert (await bench.client.put("/routing", json={"stable": "v2"})).status_code == 200
-    assert await bench.node_of() == "v1-1"  # to clients /routing is a path of the nodes
-
-
-async def test_a_run_dir_too_long_for_a_socket_has_it_elsewhere(
-    bench: Bench, tmp_path: Path
-) -> None:
-    far = tmp_path / ("long " * 20)
-    router = NginxRouter(replace(bench.settings, run_dir=far), ProcessLauncher(far))
-    try:
-        await router.start(bench.membership(v1=1), Routing("v1"))
-        await router.switch(Routing("v1"))
-        path = routing_switch.control_socket(far)
-        assert far not in path.parents
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert await bench.node_of() == "v1-1"
-    finally:
-        await router.stop()
-    assert nginx_of(far) == []
-    path.parent.rmdir()
 
 
 async def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(bench: Bench) -> None:
@@ -370,39 +248,3 @@ async def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(bench: Benc
     await bench.client.get("/3")
     await read_until(3)
     assert paths == ["/1", "/2", "/3"]
-
-
-def test_an_nginx_that_cannot_do_it_is_refused() -> None:
-    from controller.adapters.nginx.nginx_version import check_build
-
-    check_build("nginx version: nginx/1.31.3\n--add-module=njs-0.9.9 headers-more-nginx-module")
-    with pytest.raises(RouterUnavailable, match=r"1\.27\.4.*njs.*headers-more"):
-        check_build("nginx version: nginx/1.22.1\nconfigure arguments: --with-http_v2_module")
-    with pytest.raises(RouterUnavailable, match="no nginx"):
-        check_build("command not found")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"port": 0},
-        {"host": "0.0.0.0; }"},
-        {"host": "fe80::1%x;"},
-        {"cookie": "a b"},
-        {"max_body_bytes": 0},
-        {"trusted_proxies": ("10.0.0.0/8; }",)},
-        {"worker_processes": 0},
-    ],
-)
-def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(InvalidConfig, match=f"router: {next(iter(wrong))}"):
-        RouterSettings(tmp_path, **wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("key", [b"short", b"-----BEGIN PUBLIC KEY-----\n" + b"x" * 40])
-async def test_a_key_that_is_no_hs256_secret_is_refused(
-    bench: Bench, key: bytes, tmp_path: Path
-) -> None:
-    (tmp_path / "jwt key").write_bytes(key)
-    with pytest.raises(InvalidConfig, match="jwt_key_file"):
-        await bench.router.start(bench.membership(v1=1), Routing("v1"))
