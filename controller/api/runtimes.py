@@ -11,6 +11,7 @@ from controller.adapters.docker.runtime import DockerRuntime
 from controller.adapters.docker.settings import DockerSettings
 from controller.adapters.fleet_file import FleetFile
 from controller.adapters.nginx.docker_launcher import DockerLauncher
+from controller.adapters.nginx.held_port import HeldPort
 from controller.adapters.nginx.launcher import Launcher
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
@@ -63,8 +64,10 @@ def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
             f"the process runtime needs packages that are not installed: {', '.join(missing)}; "
             f"nothing was started. `pip install 'asr-rollout[node]'` installs them"
         )
-    launcher = ProcessLauncher(folder.router_dir)
-    router = NginxRouter(_router_settings(fleet, folder), launcher)
+    settings = _router_settings(fleet, folder)
+    held = HeldPort(settings.host, settings.port)
+    launcher = ProcessLauncher(folder.router_dir, held=held)
+    router = NginxRouter(settings, launcher)
     runtime = ProcessRuntime(folder.path, fleet.api_keys, fleet.review.keep_audio)
     return RuntimeParts(runtime, router, launcher)
 

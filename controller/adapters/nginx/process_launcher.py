@@ -12,6 +12,7 @@ from typing import Final
 
 import psutil
 
+from controller.adapters.nginx.held_port import HeldPort
 from controller.adapters.nginx.render import CONFIG
 from controller.adapters.routing_switch import forget_sockets
 from controller.core.errors import RouterUnavailable
@@ -28,10 +29,16 @@ class ProcessLauncher:
     The process is known by its pid file and its command line, which names our `nginx.conf`;
     its workers by their session, so that they are found even where the master was killed."""
 
-    def __init__(self, run_dir: Path, binary: str | None = None) -> None:
+    def __init__(
+        self, run_dir: Path, binary: str | None = None, held: HeldPort | None = None
+    ) -> None:
+        """`held`: the port that nginx listens on, so that nobody is refused while one that was
+        killed is started again. Of an nginx that a controller before this one started, nothing
+        is held until it is started again."""
         self.config_root = run_dir.absolute()
         self._binary = binary or packaged_nginx()
         self._config = self.config_root / CONFIG
+        self._held = held
         self._child: subprocess.Popen[bytes] | None = None
 
     def build_info(self) -> str:
@@ -45,21 +52,11 @@ class ProcessLauncher:
             return
         self._retire_orphans()
         forget_sockets(self.config_root)  # a killed nginx may leave one behind
-        output = self.config_root / _OUTPUT
         try:
-            with output.open("wb") as stderr:
-                self._child = subprocess.Popen(
-                    [*self._command(self._config), "-g", "daemon off;"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=stderr,
-                    stderr=stderr,
-                    cwd=self.config_root,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise RouterUnavailable(f"cannot start nginx ({self._binary}): {error}") from error
-        if not _wait(self._has_begun_or_ended, _START_SECONDS) or self._ended():
-            raise RouterUnavailable(_why_not(output.read_text(errors="replace")))
+            self._begin()
+        except RouterUnavailable:
+            self._let_go()  # nobody waits for an nginx that does not come
+            raise
 
     def test(self, configuration: Path) -> str | None:
         status, output = self._run("-t", "-q", configuration=configuration)
@@ -72,6 +69,7 @@ class ProcessLauncher:
         self._signal(signal.SIGUSR1)
 
     def stop(self, grace_seconds: float) -> None:
+        self._let_go()  # first: a connection that is queued now would be answered by nobody
         master, everyone = self._master(), self.processes()
         for sign, seconds in ((signal.SIGQUIT, grace_seconds), (signal.SIGTERM, 5), (9, 5)):
             # The master passes QUIT and TERM on; a worker that lost its master takes them itself.
@@ -84,6 +82,30 @@ class ProcessLauncher:
         if self._child is not None:
             self._child.wait()
             self._child = None
+
+    def _begin(self) -> None:
+        output = self.config_root / _OUTPUT
+        descriptors, environment = self._held.open() if self._held is not None else ((), {})
+        try:
+            with output.open("wb") as stderr:
+                self._child = subprocess.Popen(
+                    [*self._command(self._config), "-g", "daemon off;"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    cwd=self.config_root,
+                    start_new_session=True,
+                    pass_fds=descriptors,
+                    env={**os.environ, **environment},
+                )
+        except OSError as error:
+            raise RouterUnavailable(f"cannot start nginx ({self._binary}): {error}") from error
+        if not _wait(self._has_begun_or_ended, _START_SECONDS) or self._ended():
+            raise RouterUnavailable(_why_not(output.read_text(errors="replace")))
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
 
     def processes(self) -> list[psutil.Process]:
         """The living master and workers, also of a master that was killed."""
