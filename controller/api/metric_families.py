@@ -45,6 +45,8 @@ def of_loop(loop: Loop, runtime: str, lag: Timing) -> Iterator[Metric]:
         },
     )
     yield gauge("alarm", "1 while `rollout status` shows one", loop.alarm.text is not None)
+    written = loop.state_problem is None
+    yield gauge("state_written", "0 while the state cannot be written down", written)
     wanted = loop.desired()
     yield from _nodes(loop, wanted.nodes)
     yield from _router(loop)

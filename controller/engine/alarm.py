@@ -24,7 +24,7 @@ class Alarm:
 
     async def tell(self, text: str | None, running: datetime.timedelta | None) -> None:
         """`running`: for how long this controller has, None before it has begun."""
-        self.text = text
+        self.text = ". ".join(filter(None, (text, self._ledger.problem))) or None
         self._was_well = self._was_well or text is None
         if text == self._told or self._is_coming_up(running):
             return

@@ -65,9 +65,6 @@ class CommandKeeper:
         was = self._ledger.rollout
         before = was if is_same(was, after.rollout) else None
         outcome = Outcome(message)
-        if intent.command == "retry" and after.rollout is not None:
-            self._gates.forget(after.rollout.id)
-            self._people.forget_problem(after.rollout.id)
         await self._ledger.change(
             settle(before, after.rollout, after.fleet, now),
             after.rollout,
@@ -76,6 +73,9 @@ class CommandKeeper:
             handled=(intent, outcome),
             earlier=(state.earlier, after.earlier if after.earlier != state.earlier else None),
         )
+        if intent.command == "retry" and after.rollout is not None:
+            self._gates.forget(after.rollout.id)
+            self._people.forget_problem(after.rollout.id)
         return outcome
 
     async def _refused(self, intent: Intent, refusal: Refused, now: datetime.datetime) -> Outcome:

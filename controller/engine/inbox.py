@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from controller.core.errors import StoreUnavailable
 from controller.engine.ports.store import Store
 from controller.engine.records import Command, Intent, Outcome
 
@@ -32,6 +33,14 @@ class Inbox:
         """What was accepted and not carried out is in the store, whatever happened to us."""
         async with self._submitting:
             self._intents = await asyncio.to_thread(self._store.pending_intents)
+
+    def refuse(self, error: StoreUnavailable) -> None:
+        """Nobody waits for a store that cannot write."""
+        later = f"the command is accepted, and carried out once the state is written: {error}"
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(StoreUnavailable(later))
+        self._waiting.clear()
 
     def first(self) -> Intent | None:
         return self._intents[0] if self._intents else None

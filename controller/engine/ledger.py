@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from controller.core.errors import StoreUnavailable
 from controller.core.fleet import Fleet
 from controller.core.rollout import Rollout
 from controller.core.verdict import Verdict
@@ -16,10 +19,12 @@ from controller.engine.records import Event, Intent, Outcome, Saved
 from controller.engine.traffic import Traffic
 
 log = logging.getLogger(__name__)
+_KEPT_EVENTS: Final = 1000  # while the store cannot write; then the oldest are lost
 
 
 class Ledger:
-    """Nothing is true before it is written down; a change and its events are one transaction."""
+    """Nothing of the state is true before it is written down; a change and its events are one
+    transaction. What happened to nodes is true all the same, and is told when it can be."""
 
     def __init__(
         self, store: Store, traffic: Traffic, fleet: Fleet, now: Callable[[], datetime.datetime]
@@ -28,8 +33,22 @@ class Ledger:
         self._traffic = traffic
         self._now = now
         self._told: tuple[Verdict, ...] = ()  # the verdicts that the audit had last
+        self._untold: deque[Event] = deque(maxlen=_KEPT_EVENTS)
+        self._telling = asyncio.Lock()
+        self._failing: tuple[datetime.datetime, str] | None = None  # since when, and why
         self.fleet = fleet
         self.rollout: Rollout | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be written down now, in words."""
+        if self._failing is None:
+            return None
+        since, reason = self._failing
+        return (
+            f"since {since:%H:%M:%S} UTC {reason}. Until then no rollout moves and no command is "
+            f"taken; nodes and traffic are looked after"
+        )
 
     async def load(self) -> Saved:
         """Take over what the controller before us saved; a new fleet is written down."""
@@ -48,8 +67,37 @@ class Ledger:
         return Event(kind, subject, message, "controller", self._now())
 
     async def tell(self, kind: str, subject: str, message: str) -> None:
-        """Write down what happened, and nothing else."""
-        await self.write([self.event(kind, subject, message)])
+        """Write down what happened, and nothing else: now, or when the store can."""
+        self._untold.append(self.event(kind, subject, message))
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Write down what could not be; where nothing is left to write, that it can be. Once a
+        tick: it is how the end of a problem is noticed. Raises nothing for a store that fails."""
+        async with self._telling:
+            while self._untold or self._failing is not None:
+                told = len(self._untold)
+                try:
+                    await self.write([*self._untold, *self._recovery()])
+                except StoreUnavailable:
+                    return
+                for _ in range(told):
+                    self._untold.popleft()
+                self._failing = None
+
+    def _recovery(self) -> list[Event]:
+        if self._failing is None:
+            return []
+        since, reason = self._failing
+        seconds = (self._now() - since).total_seconds()
+        message = f"the state is written again; for {seconds:.0f} s {reason}"
+        return [self.event("state.recovered", "state", message)]
+
+    def failed(self, error: StoreUnavailable) -> None:
+        """A write, here or elsewhere."""
+        if self._failing is None:
+            log.error("state.not_written reason=%s", error)
+            self._failing = self._now(), str(error)
 
     async def earlier(self) -> Rollout | None:
         """The rollout that made stable what is, where another has begun since."""
@@ -64,7 +112,12 @@ class Ledger:
         handled: tuple[Intent, Outcome] | None = None,
         earlier: Rollout | None = None,
     ) -> None:
-        await asyncio.to_thread(self._store.save, events, fleet, rollout, handled, earlier)
+        """Raises StoreUnavailable."""
+        try:
+            await asyncio.to_thread(self._store.save, events, fleet, rollout, handled, earlier)
+        except StoreUnavailable as error:
+            self.failed(error)
+            raise
 
     async def change(
         self,

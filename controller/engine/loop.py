@@ -9,6 +9,7 @@ import time
 
 from controller.core.advance import advance
 from controller.core.desired import Desired, desired
+from controller.core.errors import StoreUnavailable
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.step_verdicts import with_live
@@ -155,6 +156,11 @@ class Loop:
         """The newest, ended or not."""
         return self._ledger.rollout
 
+    @property
+    def state_problem(self) -> str | None:
+        """Why nothing can be written down now, in words."""
+        return self._ledger.problem
+
     def wake(self) -> None:
         self._wake.set()
 
@@ -164,7 +170,11 @@ class Loop:
 
     async def submit(self, command: Command, arguments: dict[str, object], actor: str) -> Outcome:
         """Accept a command: it is written down, carried out by the next tick, and answered."""
-        answer = await self._inbox.add(command, arguments, actor)
+        try:
+            answer = await self._inbox.add(command, arguments, actor)
+        except StoreUnavailable as error:
+            self._ledger.failed(error)
+            raise
         self.wake()
         return await answer
 
@@ -265,15 +275,11 @@ class Loop:
     async def tick(self) -> None:
         """One round. Waits for nothing but a transaction and the router's switch."""
         began = time.perf_counter()
-        if self._failed:
-            await self._inbox.read_again()
-            self._failed = False
         await self.observer.trust(self._ports.now())
         self.failover.look(self.router.state())
         outcomes: dict[int, Outcome] = {}
         try:
-            await self._commands.carry_out(outcomes)
-            await self._advance()
+            await self._change(outcomes)
             await self._converge(self.desired())
         finally:  # who asked is told when it has taken effect, or cannot
             self._inbox.answer(outcomes)
@@ -283,6 +289,20 @@ class Loop:
         self._ticked.clear()
 
     # -- the parts of a tick --------------------------------------------------------------
+
+    async def _change(self, outcomes: dict[int, Outcome]) -> None:
+        """The state: what was asked for, then what its time has come for. Where the store cannot
+        write, the state is as before, the fleet is looked after by that, and the next tick tries
+        again."""
+        try:
+            if self._failed:
+                await self._inbox.read_again()
+                self._failed = False
+            await self._commands.carry_out(outcomes)
+            await self._advance()
+        except StoreUnavailable as error:
+            self._ledger.failed(error)
+            self._inbox.refuse(error)
 
     async def _advance(self) -> None:
         now = self._ports.now()
@@ -309,5 +329,6 @@ class Loop:
         self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None
+        await self._ledger.catch_up()
         await self.failover.tell()
         await self.alarm.tell(wanted.alarm, running)

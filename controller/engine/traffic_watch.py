@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from controller.core.errors import StoreUnavailable
 from controller.core.rollout import Rollout
 from controller.core.routing import Routing
 from controller.engine.capacity_keeper import CapacityKeeper
@@ -107,6 +108,13 @@ class TrafficWatch:
     async def _save(self, rollout: Rollout | None) -> None:
         if rollout is None or rollout.id != self._traffic.rollout_id:
             return
+        try:
+            await self._write(rollout)
+        except StoreUnavailable as error:  # it is all in memory, and written with what follows
+            self._ledger.failed(error)
+            self._save_at = time.monotonic() + SAVE_SECONDS
+
+    async def _write(self, rollout: Rollout) -> None:
         began = time.monotonic()
         counts = {_COUNTS: self._traffic.to_json(), _STRAIN: self._strain.to_json()}
         state = self._live.to_json(rollout) | counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from controller.adapters.store import SqlStore
 from controller.api.status import status
+from controller.core.errors import StoreUnavailable
 from controller.core.failover import FailoverRules, Help
 from controller.engine.capacity_keeper import LASTS_SECONDS
 from controller.engine.records import Event, Served
@@ -226,7 +226,7 @@ class Disk:
     def _or_fails(self, write: Callable[..., None]) -> Callable[..., None]:
         def written(*args: Any) -> None:
             if self.is_full:
-                raise OSError(errno.ENOSPC, "No space left on device")
+                raise StoreUnavailable("database or disk is full")
             write(*args)
 
         return written

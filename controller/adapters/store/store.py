@@ -12,12 +12,13 @@ from alembic import command as alembic_command
 from alembic.config import Config as AlembicConfig
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, create_engine, event, func, insert, select, update
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from controller.adapters.store import tables
 from controller.adapters.store.reviews import SqlReviews
 from controller.adapters.store.shadows import ShadowStore
-from controller.core.errors import NotFound, Refused
+from controller.core.errors import NotFound, Refused, StoreUnavailable
 from controller.core.fleet import Fleet
 from controller.core.rollout import ENDED, Phase, Rollout
 from controller.core.version import Version
@@ -31,10 +32,12 @@ _VERSION: Final = TypeAdapter(Version)
 
 
 class SqlStore:
-    """Implements the Store port. Synchronous: callers on the event loop use `asyncio.to_thread`."""
+    """Implements the Store port. Synchronous: callers on the event loop use `asyncio.to_thread`.
+    All methods raise StoreUnavailable where the database cannot be read or written."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(url)
+        event.listen(self._engine, "handle_error", _translate)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _configure_sqlite)
         _migrate(self._engine)
@@ -237,6 +240,16 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON")
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _translate(context: ExceptionContext) -> None:
+    """Of what the database itself fails with, a full disk above all; never a mistake of ours."""
+    error = context.sqlalchemy_exception
+    if isinstance(error, OperationalError) or type(error) is DatabaseError:
+        raise StoreUnavailable(
+            f"the state cannot be read or written ({context.original_exception}), and what is not "
+            f"written is not done. Make room on the disk of the state folder"
+        )
 
 
 def _migrate(engine: Engine) -> None:

@@ -1,0 +1,173 @@
+"""A controller whose disk is full: the state stands still, the fleet is looked after."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.store import SqlStore
+from controller.core.errors import StoreUnavailable
+from controller.core.rollout import Phase
+from tests.engine.conftest import Driver
+from tests.engine.fakes import Clock, FakeWorld
+from tests.full_disk import fill, make_room, small_disk
+
+
+class Disk:
+    """What a test fills and empties again."""
+
+    def __init__(self, fill: Callable[[], None], empty: Callable[[], None]) -> None:
+        self.fill, self.empty = fill, empty
+
+
+class RefusingStore(SqlStore):
+    """Reads, and writes nothing while `full`: as a full disk, on any machine."""
+
+    full = False
+
+    def save(self, *arguments: object, **more: object) -> list[object]:
+        self._refuse()
+        return super().save(*arguments, **more)
+
+    def add_intent(self, *arguments: object) -> object:
+        self._refuse()
+        return super().add_intent(*arguments)
+
+    def save_live_evidence(self, *arguments: object) -> None:
+        self._refuse()
+        super().save_live_evidence(*arguments)
+
+    def _refuse(self) -> None:
+        if self.full:
+            raise StoreUnavailable("the state cannot be written (database or disk is full)")
+
+
+@pytest.fixture(params=["a store that refuses", "a disk that is full"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SqlStore, Disk]]:
+    """A store, and how its disk is filled."""
+    if request.param == "a store that refuses":
+        store = RefusingStore.in_folder(tmp_path)
+
+        def refuse(full: bool) -> Callable[[], None]:
+            return lambda: setattr(store, "full", full)
+
+        yield store, Disk(refuse(True), refuse(False))
+        store.close()
+        return
+    with small_disk(tmp_path) as path:
+        real = SqlStore.in_folder(path)
+        yield real, Disk(lambda: fill(path), lambda: make_room(path))
+        real.close()
+
+
+@pytest.fixture
+async def driver(world: FakeWorld, place: tuple[SqlStore, Disk]) -> AsyncIterator[Driver]:
+    driven = await Driver(world, place[0], Clock()).begin()
+    await driven.until_settled()
+    yield driven
+    await driven.loop.close()
+
+
+@pytest.fixture
+def disk(place: tuple[SqlStore, Disk]) -> Disk:
+    return place[1]
+
+
+def phase(driver: Driver) -> Phase:
+    assert driver.loop.rollout is not None
+    return driver.loop.rollout.phase
+
+
+def kinds(driver: Driver) -> list[str]:
+    return [event.kind for event in driver.store.last_events(100)]
+
+
+async def a_canary_with_traffic(driver: Driver) -> None:
+    await driver.start()
+    await driver.until(lambda loop: "v2" in str(loop.router_state().routing) and _shares(driver))
+
+
+def _shares(driver: Driver) -> bool:
+    routing = driver.world.routing
+    return routing is not None and routing.canary_percent > 0
+
+
+async def test_nodes_are_started_again_and_traffic_fails_over(driver: Driver, disk: Disk) -> None:
+    await a_canary_with_traffic(driver)
+    disk.fill()
+    before = phase(driver)
+    stable = [name for name in driver.world.nodes if name.startswith("v1")]
+    driver.world.end(stable[0])
+    started = list(driver.world.started)
+    for _ in range(5):
+        await driver.round()
+        driver.clock.pass_seconds(1)
+    assert stable[0] in driver.world.started[len(started) :]
+    assert phase(driver) in {before, Phase.HOLDING}
+
+
+async def test_a_canary_that_is_lost_gets_no_traffic_though_the_rollout_stands_still(
+    driver: Driver, disk: Disk
+) -> None:
+    await a_canary_with_traffic(driver)
+    disk.fill()
+    driver.world.broken.add("v2")
+    for name in [name for name in driver.world.nodes if name.startswith("v2")]:
+        driver.world.end(name)
+    await driver.until(lambda _: not _shares(driver))
+    assert not driver.loop.rollout.ended
+    await driver.until(lambda loop: "no rollout moves" in str(loop.alarm.text))
+    disk.empty()
+    await driver.command("rollback", to=None)
+    assert phase(driver) is Phase.ROLLED_BACK
+    assert "no rollout moves" not in str(driver.loop.alarm.text)
+    assert "state.recovered" in kinds(driver)
+
+
+async def test_a_command_is_refused_while_it_cannot_be_written_down(
+    driver: Driver, disk: Disk
+) -> None:
+    async def insist() -> None:
+        for _ in range(100):  # a log of writes may have room for a few
+            await driver.command("pause")
+
+    disk.fill()
+    with pytest.raises(StoreUnavailable):
+        await insist()
+    disk.empty()
+    await driver.round()
+    assert (await driver.start()).refusal is None
+
+
+async def test_a_command_that_was_accepted_is_carried_out_when_the_disk_has_room(
+    driver: Driver, disk: Disk
+) -> None:
+    await a_canary_with_traffic(driver)
+    answer = await driver.loop._inbox.add("rollback", {"to": None}, "ann")
+    disk.fill()
+    await driver.round()
+    with pytest.raises(StoreUnavailable, match="accepted, and carried out once"):
+        await answer
+    assert phase(driver) is not Phase.ROLLED_BACK
+    disk.empty()
+    await driver.until(lambda loop: loop.rollout.ended)
+    assert phase(driver) is Phase.ROLLED_BACK
+
+
+async def test_what_happened_to_nodes_meanwhile_is_told_afterwards(
+    driver: Driver, disk: Disk
+) -> None:
+    disk.fill()
+    stable = next(name for name in driver.world.nodes if name.startswith("v1"))
+    while (problem := driver.loop._ledger.problem) is None:
+        await driver.loop._ledger.tell("node.fenced", stable, "killed: it froze")
+    assert "nodes and traffic are looked after" in problem
+    await driver.loop._ledger.tell("node.fenced", "v1-9", "killed: it froze, too")
+    disk.empty()
+    await driver.round()
+    assert driver.loop._ledger.problem is None
+    told = [(event.kind, event.subject) for event in driver.store.last_events(100)]
+    assert told.count(("node.fenced", "v1-9")) == 1
+    assert told[-1][0] == "state.recovered"
