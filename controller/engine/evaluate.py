@@ -16,6 +16,7 @@ from typing import Final
 from controller.core.errors import NodeUnavailable, NoTranscript
 from controller.core.eval_set import EvalSet, Utterance
 from controller.engine.ports.node_client import NodeClient
+from controller.engine.workers import run_workers
 
 Addresses = Callable[[], Sequence[str]]
 # Before each further try. A refused connection or a full queue costs milliseconds, and a node's
@@ -66,12 +67,7 @@ async def evaluate(
             if on_progress is not None:
                 on_progress(len(run.hypotheses), total)
 
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(concurrency):
-                workers.create_task(work())
-    except ExceptionGroup as group:  # the first has cancelled the others
-        raise group.exceptions[0] from group
+    await run_workers(work, concurrency)
     return Transcripts(
         version=version_name,
         eval_set=eval_set.name,

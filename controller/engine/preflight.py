@@ -17,6 +17,7 @@ from controller.engine.observer import Observer
 from controller.engine.ports.node_client import NodeClient
 from controller.engine.ports.store import Store
 from controller.engine.records import Event
+from controller.engine.workers import run_workers
 
 ROUNDS = 3
 RETRY_SECONDS = 5.0  # a node that was busy or gone; an eval set that could not be read
@@ -150,12 +151,7 @@ class PreflightKeeper:
                 seconds.append(time.monotonic() - began)
 
         began = time.monotonic()
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(concurrency):
-                    workers.create_task(work())
-        except ExceptionGroup as group:  # the first has cancelled the others
-            raise group.exceptions[0] from group
+        await run_workers(work, concurrency)
         return Load(tuple(seconds), time.monotonic() - began)
 
 
