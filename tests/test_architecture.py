@@ -38,6 +38,8 @@ STANDARD_LIBRARY_ONLY = (
     "controller/rollback_alone.py",
     "controller/adapters/state_folder.py",
     "controller/adapters/routing_switch.py",
+    "controller/adapters/unix_socket.py",
+    "controller/adapters/files.py",
     "controller/core/errors.py",
 )
 

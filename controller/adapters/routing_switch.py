@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters.files import write_atomically
+from controller.adapters.unix_socket import is_short, short_name
 from controller.core.errors import RouterUnavailable
 
 ROUTING: Final = "routing.json"
 SOCKET: Final = "control.sock"  # where nginx begins to listen
 LIVE_SOCKET: Final = "live.sock"  # what that becomes: a killed nginx leaves no name in the way
-_LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes, macOS 103
 
 
 def begun_socket(run_dir: Path) -> Path:
@@ -28,7 +28,7 @@ def begun_socket(run_dir: Path) -> Path:
     long for a socket, in a short folder of temporary files that only we may enter."""
     inside = run_dir / SOCKET
     known = inside.exists() or inside.with_name(LIVE_SOCKET).exists()
-    if known or len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+    if known or is_short(inside):
         return inside
     digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"asr-router-{os.getuid()}-{digest}" / SOCKET
@@ -148,12 +148,5 @@ def _is_listening(path: Path) -> bool:
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
-    """A container may well have its socket in a folder whose name here is too long."""
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        connection.connect(str(path))
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
+    with short_name(path) as name:
+        connection.connect(name)

@@ -18,11 +18,11 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 
+from controller.adapters.unix_socket import short_name
 from controller.api.batches import add_batches
 from controller.api.service import Service
 from controller.api.spool import spool_app
 
-_LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes, macOS 103
 _ENDING_SECONDS: Final = 3
 _LINGER_SECONDS: Final = 1.0  # a client that still speaks must find the close frame, not a reset
 _TRY_AGAIN_LATER: Final = 1013  # of RFC 6455's registry
@@ -73,7 +73,8 @@ def _listening(path: Path) -> Iterator[socket.socket]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        _bind(listener, path)
+        with short_name(path) as name:
+            listener.bind(name)
         path.chmod(0o600)
         if os.geteuid() == 0:  # the router's container has a user of its own, who has the folder
             owner = path.parent.stat()
@@ -83,18 +84,6 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             yield listener
         finally:
             path.unlink(missing_ok=True)
-
-
-def _bind(listener: socket.socket, path: Path) -> None:
-    """A container may well have the folder under a shorter name than we have."""
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        listener.bind(str(path))
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
 
 
 class TurnedAway(asyncio.Protocol):
