@@ -13,8 +13,8 @@ import typer
 from controller.client import Client, Rejected, Unreachable
 from controller.options import Json, StateDir
 from controller.settings import DEFAULT_STATE_DIR
+from controller.views import NO_ROLLOUT
 
-_NO_ROLLOUT: Final = "no rollout yet: `rollout start VERSION --percent 5` begins one"
 _ENDINGS: Final = {
     "": "markdown",
     ".md": "markdown",
@@ -85,7 +85,7 @@ def _ask(client: Client, rollout: str | None, form: ReportFormat) -> str:
     if rollout is None:
         newest = client.get("/api/rollouts", limit=1)
         if not newest:
-            raise Rejected(_NO_ROLLOUT)
+            raise Rejected(NO_ROLLOUT)
         rollout = str(newest[0]["id"])
     return client.text(f"/api/rollouts/{quote(rollout, safe='')}/report", format=form.value)
 
@@ -98,7 +98,7 @@ def _read(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
     try:
         newest = [found.id for found in store.rollouts(1)]
         if rollout is None and not newest:
-            raise Rejected(_NO_ROLLOUT)
+            raise Rejected(NO_ROLLOUT)
         return report_text(store, rollout or newest[0], form.value)
     finally:
         store.close()

@@ -10,6 +10,7 @@ from controller.core.rollout import ENDED
 from controller.evaluation_table import table
 from controller.failover_view import failover
 
+NO_ROLLOUT: Final = "no rollout yet: `rollout start VERSION --percent 5` begins one"
 _SIGNS: Final = {"pass": "✔", "fail": "✘", "inconclusive": "?"}
 
 
@@ -69,7 +70,7 @@ def _pool(name: str, pool: dict[str, Any]) -> list[str]:
 
 def rollout(value: dict[str, Any] | None) -> list[str]:
     if value is None:
-        return ["no rollout yet: `rollout start VERSION --percent 5` begins one"]
+        return [NO_ROLLOUT]
     lines = [rollout_line(value), f"  next: {value['next_action']}"]
     if heard := value.get("copies"):
         lines.append(f"  {copies(heard)}")
@@ -131,7 +132,7 @@ def versions(value: Sequence[dict[str, Any]]) -> str:
 
 def history(value: Sequence[dict[str, Any]]) -> str:
     if not value:
-        return "no rollout yet: `rollout start VERSION --percent 5` begins one"
+        return NO_ROLLOUT
     lines = [
         f"{_clock(item['created_at'])}  {item['phase']:<12} {item['from_version']} → "
         f"{item['version']}  {item['id']}  by {item['actor']}: {item['reason']}"
