@@ -38,6 +38,8 @@ pools:
   canary: {{nodes: 1}}
 router: {{port: {port}, stream_drain: 10s}}
 eval_sets: "{root}/eval_sets"
+drills:
+  - {{drill: network-cut, cron: "0 0 29 2 *", eval_set: digits, clients: 2, steady: 3s, calm: 1s}}
 """
 NO_GATES = """
 steps:

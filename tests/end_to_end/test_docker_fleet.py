@@ -28,6 +28,22 @@ def test_promotion_a_killed_node_and_rollback_lose_no_request(containers: Runnin
     promotion_a_killed_node_and_rollback(containers)
 
 
+def test_a_drill_cuts_a_node_off_and_nobody_is_left_without_an_answer(
+    containers: RunningFleet,
+) -> None:
+    """And the engine runs no more containers afterwards than before."""
+    containers.until_settled()
+    before = containers.running_nodes()
+    with containers.load(clients=2) as users:
+        report = containers.rollout("drill", "run", "network-cut", check=False)
+    (hit,) = report["hit"]
+    assert (report["restored"], report["numbers"]["failed"]) == (True, 0), report
+    assert users.failed == []
+    assert containers.running_nodes()[hit] != before[hit]  # it was taken for dead, and renewed
+    assert containers.running_nodes().keys() == before.keys()
+    assert report["outcome"] == "passed" or all("the bound is" in why for why in report["reasons"])
+
+
 def test_a_new_controller_adopts_the_containers(containers: RunningFleet) -> None:
     before = containers.running_nodes()
     containers.kill_controller()
