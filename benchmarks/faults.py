@@ -69,7 +69,7 @@ def _watched(fault: Fault, scene: Scene, options: argparse.Namespace) -> Seen:
         records = load.stop()
     log = _whole_log(fleet.state_dir / "router" / "access.log")
     again = bell.served_again(scene.began) if bell is not None else None
-    return Seen(scene.began, records, timeline.samples, log, cut, again)
+    return Seen(scene.began, records, timeline.samples, log, cut, again, scene.done)
 
 
 def _wait_until_well(timeline: Timeline, at_least_seconds: float) -> None:
@@ -96,7 +96,7 @@ def why_not(fault: Fault, runtime: Runtime) -> str | None:
 
 
 _COLUMNS: Final = ("requests", "failed", "refused", "retried", "p99+ms", "slowest", "held", "probe",
-                   "switch", "recovery", "flying", "cut")  # fmt: skip
+                   "switch", "recovery", "flying", "cut", "wrong")  # fmt: skip
 
 
 def show(rows: Sequence[Row], tell: Narrator) -> None:
@@ -119,7 +119,7 @@ def _cells(found: Row) -> list[str]:
              found.switch_seconds, found.recover_seconds)  # fmt: skip
     return [
         *map(str, counts), f"{found.added_p99_ms:+.0f}", *map(seconds, times),
-        str(found.in_flight_at_fault), str(found.streams_cut),
+        str(found.in_flight_at_fault), str(found.streams_cut), str(found.wrong),
     ]  # fmt: skip
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from benchmarks.faults_injected.hands import Hands, end
+from benchmarks.faults_injected.hands import Hands, end, is_dead, small_disk
+from benchmarks.faults_injected.mishearing import mishear, own_model
 from benchmarks.fleet import BenchFleet, Runtime
 
 # No gates and no holds: how a fault is survived is measured, not what leads to a promotion.
@@ -21,21 +19,22 @@ PLANS: Final = {"half": {"steps": [{"percent": 50}, {"percent": 100}], "rollback
 ALL_NODES: Final = ("v1-1", "v1-2", "backup-v1-1")
 STABLE: Final = ("v1-1", "v1-2")
 ONE: Final = ("v1-1",)
-_DISK_MIB: Final = 32
 
 
 @dataclass(slots=True)
 class Scene:
-    """A fleet under load. `began` is when the fault was injected (seconds since the epoch)."""
+    """A fleet under load. `began` is when the fault was injected (seconds since the epoch), `done`
+    when that had taken effect: many processes do not die in one moment."""
 
     fleet: BenchFleet
     hands: Hands
     hold_seconds: float = 15.0  # how long a fault lasts that ends by itself
     reloads: int = 200
     began: float = 0.0
+    done: float = 0.0
 
     def begin(self) -> None:
-        self.began = time.time()
+        self.began = self.done = time.time()
 
 
 Act = Callable[[Scene], AbstractContextManager[None]]
@@ -64,6 +63,7 @@ class Fault:
     not_in: Mapping[Runtime, str] = field(default_factory=dict)  # why
     may_fail_in_flight: bool = False  # the requests whose connection the fault itself ends
     may_refuse: bool = False  # with a 503, where nobody is left to answer
+    mishears: bool = False  # until it is noticed, what the targets answer is wrong
 
 
 def _killing(*names: str) -> Act:
@@ -109,47 +109,34 @@ def _kill_worker(scene: Scene) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _damage_history(scene: Scene) -> Iterator[None]:
-    """Noise over every page, as a failing disk leaves it, also over the journal."""
-    folder = scene.hands.data_folder(ONE[0])
+def _mishear(scene: Scene) -> Iterator[None]:
     scene.begin()
-    for path in folder.glob("history.sqlite3*"):
-        with path.open("r+b") as file:
-            file.write(os.urandom(max(4096, path.stat().st_size)))
+    mishear(scene.fleet, scene.hands, ONE[0])
+    yield
+
+
+@contextlib.contextmanager
+def _damage_history(scene: Scene) -> Iterator[None]:
+    scene.begin()
+    scene.hands.damage_history(ONE[0])
     yield
 
 
 @contextlib.contextmanager
 def _fill_disk(scene: Scene) -> Iterator[None]:
-    filler = scene.hands.data_folder(ONE[0]) / "filler"
     scene.begin()
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)) == 4096:  # until there is no room, not for one page
-            pass
-    try:
+    with scene.hands.full_disk(ONE[0]):
         time.sleep(scene.hold_seconds)
         yield
-    finally:
-        filler.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _small_disk(fleet: BenchFleet) -> Iterator[None]:
-    """A disk of its own for the data folder of the node that is hurt."""
-    folder = fleet.state_dir / "nodes" / ONE[0]
-    folder.mkdir(parents=True, mode=0o700)
-    size = f"size={_DISK_MIB}m,mode=0700"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
     try:
-        yield
+        with small_disk(fleet.state_dir / "nodes" / ONE[0]):
+            yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
-        _remove_emptied(fleet.folder)
-
-
-def _remove_emptied(folder: Path) -> None:
-    """The fleet could not, while the disk was mounted."""
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(fleet.folder, ignore_errors=True)  # the fleet could not, while it was mounted
 
 
 @contextlib.contextmanager
@@ -157,6 +144,9 @@ def _kill_router(scene: Scene) -> Iterator[None]:
     victims = scene.hands.router_family()
     scene.begin()
     end(victims)
+    while not all(map(is_dead, victims)):
+        time.sleep(0.001)
+    scene.done = time.time()
     yield
 
 
@@ -210,7 +200,6 @@ def _promote_in_fault(scene: Scene) -> Iterator[None]:
 
 
 _NO_NAMESPACE: Final = "nodes on loopback have no network of their own to be cut off from"
-_NO_LIAR: Final = "nothing outside a node makes it hear wrong; tests of golden clips do, with fakes"
 _NO_GPU: Final = "needs a GPU that can be taken away"
 
 
@@ -228,7 +217,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("slow", "a stable node runs a fifth of the time", _hobble),
         Fault("kill-worker", "a stable node's worker is killed, as when memory is out",
               _kill_worker),
-        Fault("wrong-answers", "a stable node hears wrong", _nothing, not_in=_never(_NO_LIAR)),
+        Fault("wrong-answers", "a stable node hears wrong", _mishear, ONE, None, 20.0,
+              ground=own_model, mishears=True),
         Fault("gpu-gone", "a stable node's GPU is gone", _nothing, not_in=_never(_NO_GPU)),
         Fault("history-damaged", "noise over a stable node's history", _damage_history),
         Fault("disk-full", "a stable node's disk is full", _fill_disk, ground=_small_disk),

@@ -20,6 +20,7 @@ from benchmarks.fleet import FleetFailed
 from controller.adapters.docker.settings import label
 
 _WORKER: Final = "asr_node.worker.main"
+_DISK_MIB: Final = 32
 
 
 class AnyFleet(Protocol):
@@ -107,6 +108,18 @@ class Hands(ABC):
         for chain in ("INPUT", "OUTPUT"):
             subprocess.run([*inside, "-A", chain, "-j", "DROP"], check=True, capture_output=True)
 
+    @contextlib.contextmanager
+    def full_disk(self, name: str) -> Iterator[None]:
+        """While the block runs there is no room for anything more, not for one page."""
+        filler = self.data_folder(name) / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)) == 4096:
+                pass
+        try:
+            yield
+        finally:
+            filler.unlink(missing_ok=True)
+
     def damage_history(self, name: str) -> None:
         """Noise over every page, as a failing disk leaves it; also over the journal, which of a
         young history holds every page: noise over the file alone would hurt nobody."""
@@ -176,11 +189,31 @@ class DockerHands(Hands):
         return found[0]
 
 
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of its own for a node's data folder, before the node is there. Needs root."""
+    folder.mkdir(parents=True, mode=0o700)
+    size = f"size={_DISK_MIB}m,mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
 def end(processes: Iterable[psutil.Process]) -> None:
     """SIGKILL, without a look for them: that takes a while on a busy machine."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def is_dead(process: psutil.Process) -> bool:
+    """Also where nobody has taken notice of its end yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def hands_of(fleet: AnyFleet) -> Hands:

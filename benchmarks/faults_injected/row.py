@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -37,13 +38,15 @@ class Row:
     recover_seconds: float | None
     in_flight_at_fault: int
     streams_cut: int
+    wrong: int = 0
     errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was noted of one fault, from before it until after. `served_again`: when the router
-    took new connections again, where that was watched."""
+    took new connections again, where that was watched. `done`: until when the fault was on its
+    way, where that takes a while."""
 
     began: float
     records: Sequence[Record]
@@ -51,6 +54,7 @@ class Seen:
     log: Sequence[Request]
     streams_cut: int = 0
     served_again: float | None = None
+    done: float = 0.0
 
 
 def row(fault: Fault, runtime: Runtime, seen: Seen) -> Row:
@@ -79,10 +83,20 @@ def row(fault: Fault, runtime: Runtime, seen: Seen) -> Row:
         held_seconds=round(max(held for _, held in retries), 3) if retries else None,
         switch_seconds=_after(began, switched),
         recover_seconds=_after(began, again),
-        in_flight_at_fault=sum(r.start < began <= r.end for r in seen.records),
+        in_flight_at_fault=sum(
+            r.start < max(began, seen.done) and began <= r.end for r in seen.records
+        ),
         streams_cut=seen.streams_cut,
+        wrong=_wrong(fault, seen, probe) if fault.mishears else 0,
         errors=tuple(_words(r, began) for r in failed if r not in refused),
     )
+
+
+def _wrong(fault: Fault, seen: Seen, noticed: float | None) -> int:
+    """The answers of the targets from the fault on, of requests sent before it was noticed."""
+    until = noticed if noticed is not None else math.inf
+    theirs = (r for r in seen.records if r.ok and r.node in fault.targets)
+    return sum(r.end >= seen.began and r.start < until for r in theirs)
 
 
 def shortcomings(fault: Fault, found: Row) -> list[str]:

@@ -106,6 +106,14 @@ def test_a_row_tells_what_users_felt_and_who_noticed_when(seen: Seen) -> None:
     assert found.added_p99_ms == pytest.approx(300)
 
 
+def test_answers_of_a_node_that_hears_wrong_are_counted_until_that_is_noticed(seen: Seen) -> None:
+    heard = [Record(3, at, at + 0.2, 200, "v1", "v1-1") for at in (99.9, 100.5, 106.0)]
+    elsewhere = Record(3, 100.5, 100.7, 200, "v1", "v1-2")
+    with_them = replace(seen, records=[*seen.records, *heard, elsewhere])
+    assert row(FAULTS["wrong-answers"], "process", with_them).wrong == 2
+    assert row(FAULTS["kill-stable"], "process", with_them).wrong == 0
+
+
 def test_a_request_that_was_held_too_long_is_a_shortcoming(seen: Seen) -> None:
     kill, freeze = FAULTS["kill-stable"], FAULTS["freeze-stable"]
     seen = replace(seen, log=[a_request(100.7, (502, 0.25), (200, 0.25))])
@@ -123,6 +131,15 @@ def test_a_failed_request_is_a_shortcoming_but_for_those_that_the_fault_itself_e
         found = row(FAULTS[name], "process", with_one)
         assert found.failed == 1
         assert len(shortcomings(FAULTS[name], found)) == count
+
+
+def test_what_is_sent_while_a_fault_is_on_its_way_is_in_flight_at_it(seen: Seen) -> None:
+    records = [Record(3, 100.02, 100.04, error="reset"), Record(3, 100.06, 100.1, error="refused")]
+    dying = replace(
+        seen, records=[*seen.records, *records], log=(), served_again=100.3, done=100.05
+    )
+    found = row(FAULTS["nginx-killed"], "process", dying)
+    assert (found.in_flight_at_fault, found.failed) == (2, 2)
 
 
 def test_only_where_nobody_is_left_is_a_503_no_failure(seen: Seen) -> None:
@@ -144,7 +161,7 @@ def test_the_router_serves_again_after_the_last_connection_that_it_refused() -> 
 
 def test_every_fault_that_is_not_in_a_runtime_says_why() -> None:
     skipped = {name for name, fault in FAULTS.items() if "process" in fault.not_in}
-    assert skipped == {"network-cut", "wrong-answers", "gpu-gone"}
+    assert skipped == {"network-cut", "gpu-gone"}
     assert all(reason for fault in FAULTS.values() for reason in fault.not_in.values())
 
 

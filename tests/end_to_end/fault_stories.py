@@ -35,11 +35,12 @@ def is_replaced(fleet: RunningFleet, name: str) -> Callable[[], bool]:
 
 
 def until_served(fleet: RunningFleet, load: Load, killed: float) -> float:
-    """When the first request was sent that was answered though it was sent after `killed`."""
+    """When the first request was sent that was answered though it was sent after `killed`; there
+    may be no controller."""
 
     def served() -> list[float]:
         answers = list(load.answers)
         return [a.began for a in answers if a.status == 200 and a.began > killed]
 
-    fleet.until(served)
+    fleet.until_without_controller(served)
     return min(served())
