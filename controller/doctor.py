@@ -90,7 +90,7 @@ def _docker() -> Finding:
     missing = asyncio.run(DockerRuntime(DockerSettings("asr", Path.cwd())).missing())
     if missing is None:
         return Finding("Docker engine and images: the docker runtime can be used", True)
-    return Finding(f"the docker runtime cannot be used here ({missing}); process can", True)
+    return Finding(f"the process runtime can be used; the docker runtime cannot ({missing})", True)
 
 
 def _disk() -> Finding:

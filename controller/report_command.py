@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
 import typer
 
-from controller.client import Client, Rejected, Unreachable
+from controller.client import Client, Rejected
 from controller.options import Json, StateDir
+from controller.recorded import ask_or_read
 from controller.settings import DEFAULT_STATE_DIR
 from controller.views import NO_ROLLOUT
+
+if TYPE_CHECKING:
+    from controller.adapters.store import SqlStore
 
 _ENDINGS: Final = {
     "": "markdown",
@@ -65,12 +68,11 @@ def report(
 
 def _fetch(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
     """The report of a rollout, None for the newest. Raises Rejected, Unreachable, NotFound."""
-    try:
-        return _ask(Client(state_dir), rollout, form)
-    except Unreachable:
-        if os.environ.get("ASR_ROLLOUT_URL") or not (state_dir / "state.db").is_file():
-            raise
-        return _read(state_dir, rollout, form)
+    return ask_or_read(
+        state_dir,
+        lambda client: _ask(client, rollout, form),
+        lambda store: _read(store, rollout, form),
+    )
 
 
 def _write(path: Path, text: str) -> None:
@@ -90,15 +92,10 @@ def _ask(client: Client, rollout: str | None, form: ReportFormat) -> str:
     return client.text(f"/api/rollouts/{quote(rollout, safe='')}/report", format=form.value)
 
 
-def _read(state_dir: Path, rollout: str | None, form: ReportFormat) -> str:
-    from controller.adapters.store import SqlStore  # only here: imports the whole engine
-    from controller.api.reports import report_text
+def _read(store: SqlStore, rollout: str | None, form: ReportFormat) -> str:
+    from controller.api.reports import report_text  # only here: imports the whole engine
 
-    store = SqlStore.in_folder(state_dir)
-    try:
-        newest = [found.id for found in store.rollouts(1)]
-        if rollout is None and not newest:
-            raise Rejected(NO_ROLLOUT)
-        return report_text(store, rollout or newest[0], form.value)
-    finally:
-        store.close()
+    newest = [found.id for found in store.rollouts(1)]
+    if rollout is None and not newest:
+        raise Rejected(NO_ROLLOUT)
+    return report_text(store, rollout or newest[0], form.value)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from controller import views
 from controller.client import Client
 from controller.options import Json, StateDir, show
+from controller.recorded import ask_or_read
 from controller.settings import DEFAULT_STATE_DIR
 
+if TYPE_CHECKING:
+    from controller.adapters.store import SqlStore
+
 _WATCH_SECONDS: Final = 0.5
+_MOST: Final = 50  # rollouts, events
 
 
 def status(
@@ -44,8 +49,15 @@ def _watch(client: Client, as_json: bool) -> None:
 
 
 def history(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False) -> None:
-    """List the rollouts, newest first."""
-    show(Client(state_dir).get("/api/rollouts"), as_json, views.history)
+    """List the rollouts, newest first; needs no controller."""
+    found = ask_or_read(state_dir, lambda client: client.get("/api/rollouts"), _rollouts)
+    show(found, as_json, views.history)
+
+
+def _rollouts(store: SqlStore) -> list[dict[str, Any]]:
+    from controller.api.status import rollout_summary  # only here: imports the whole engine
+
+    return [rollout_summary(rollout) for rollout in store.rollouts(_MOST)]
 
 
 def events(
@@ -53,15 +65,25 @@ def events(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
-    """Show the audit: who, when, what, why."""
+    """Show the audit: who, when, what, why; needs no controller but to --follow."""
     client = Client(state_dir)
-    found = client.get("/api/events", limit=50)
-    last = 0
+    if not follow:
+        show(ask_or_read(state_dir, _newest_events, _recorded_events), as_json, views.events)
+        return
+    found, last = _newest_events(client), 0
     while True:
-        if found or not follow:
+        if found:
             show(found, as_json, views.events)
-        if not follow:
-            return
         last = found[-1]["id"] if found else last
         time.sleep(0.5)
         found = client.get("/api/events", after=last)
+
+
+def _newest_events(client: Client) -> Any:
+    return client.get("/api/events", limit=_MOST)
+
+
+def _recorded_events(store: SqlStore) -> list[dict[str, Any]]:
+    from controller.api.status import event_summary  # only here: imports the whole engine
+
+    return [event_summary(event) for event in store.last_events(_MOST)]

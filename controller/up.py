@@ -194,7 +194,7 @@ def clean_up_alone(state_dir: Path) -> str:
     folder = StateFolder(state_dir)
     address = folder.address()
     if not folder.path.is_dir() or address is None:
-        raise Refused(f"{folder.path} has no controller, and none ran here; nothing to stop")
+        raise Refused(f"{folder.path} has no controller that runs or died; nothing to stop")
     folder.lock()
     try:
         runtime: RuntimeChoice = "docker" if address.runtime == "docker" else "process"

@@ -87,8 +87,8 @@ def read_fleet(path: Path) -> FleetFile:
         config=_config(root, versions, drain_seconds),
         runtime=root.get("runtime", lambda node: node.choice(_RUNTIMES), "auto"),
         router=router,
-        eval_sets_dir=root.get("eval_sets", lambda n: folder / n.string(), folder / "eval_sets"),
-        plans_dir=root.get("plans", lambda n: folder / n.string(), None),
+        eval_sets_dir=root.get("eval_sets", lambda n: _folder(n, folder), folder / "eval_sets"),
+        plans_dir=root.get("plans", lambda n: _folder(n, folder), None),
         limits=_limits(root.get("limits", Node.mapping, None)),
         notifications=root.get("notifications", lambda n: read_targets(n, folder), ()),
         api_keys=root.get("api_keys_file", lambda n: _api_keys(n, folder), NO_KEYS),
@@ -99,6 +99,13 @@ def read_fleet(path: Path) -> FleetFile:
     _refuse_roles_without_key(root, fleet)
     root.done()
     return fleet
+
+
+def _folder(node: Node, folder: Path) -> Path:
+    path = folder / node.string()
+    if not path.is_dir():
+        raise node.error(f"{path} is no folder")
+    return path
 
 
 def _config(root: Section, versions: dict[str, Version], drain_seconds: float) -> FleetConfig:

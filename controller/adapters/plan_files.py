@@ -44,7 +44,7 @@ def _file(name_or_path: str, plans_dirs: Sequence[Path]) -> Path:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     known = ", ".join(known_plans(plans_dirs)) or "none"
-    raise NotFound(f"no plan {name!r}; there is {known}. A file of your own: --plan ./{name}.yaml")
+    raise NotFound(f"no plan {name!r}; there is {known}. A file of your own: ./{name}.yaml")
 
 
 def _plan(path: Path) -> Plan:

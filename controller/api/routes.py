@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from controller.api.reports import Format, report_response
 from controller.api.service import Service
-from controller.api.status import rollout_summary
-from controller.engine.records import Command, Event
+from controller.api.status import event_summary, rollout_summary
+from controller.engine.records import Command
 
 router = APIRouter()
 
@@ -175,7 +174,7 @@ async def events(
         found = await asyncio.to_thread(store.last_events, limit)
     else:
         found = await asyncio.to_thread(store.events, after, limit)
-    return JSONResponse([_event(event) for event in found])
+    return JSONResponse([event_summary(event) for event in found])
 
 
 @router.post("/api/notifications/test")
@@ -208,11 +207,8 @@ async def _stream(service: Service, after: int) -> AsyncIterator[str]:
         found = await asyncio.to_thread(service.store.events, after, 200)
         for event in found:
             after = event.id or after
-            yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(_event(event))}\n\n"
+            data = json.dumps(event_summary(event))
+            yield f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
         if not found:
             yield ": alive\n\n"
             await service.loop.changed(timeout_seconds=1.0)
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return asdict(event) | {"at": event.at.isoformat()}

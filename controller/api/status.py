@@ -16,6 +16,7 @@ from controller.core.verdict import Verdict
 from controller.core.waiting import next_action
 from controller.engine.loop import Loop
 from controller.engine.ports.router import RouterState
+from controller.engine.records import Event
 from controller.engine.traffic import Traffic
 
 
@@ -140,6 +141,10 @@ def _rollout(loop: Loop, rollout: Rollout) -> dict[str, Any]:
         "copies": loop.shadow.overview(rollout),
         "next_action": (measuring and loop.gates.progress) or loop.next_action(rollout),
     }
+
+
+def event_summary(event: Event) -> dict[str, Any]:
+    return asdict(event) | {"at": event.at.isoformat()}
 
 
 def rollout_summary(rollout: Rollout) -> dict[str, Any]:

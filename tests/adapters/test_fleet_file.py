@@ -101,6 +101,8 @@ def test_golden_clips_are_heard_only_where_they_are_asked_for(tmp_path: Path) ->
         ("cookie_prefix: 'a;b'", "cookie_prefix"),
         ("router: {trusted_proxies: [10.0.0.0/8, proxy]}", "router.trusted_proxies.1: .*'proxy'"),
         ("router: {jwt_key_file: nowhere}", "router.jwt_key_file: there is no file"),
+        ("eval_sets: nowhere", "eval_sets: .*nowhere is no folder"),
+        ("plans: nowhere", "plans: .*nowhere is no folder"),
     ],
 )
 def test_what_is_wrong_is_refused_with_the_path_of_its_key(

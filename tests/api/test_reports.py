@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,6 +106,21 @@ def test_the_command_reads_the_state_folder_where_no_controller_runs(tmp_path: P
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "v2 was rolled back to v1" in page.read_text(encoding="utf-8")
+
+
+def test_history_and_audit_are_read_in_the_state_folder_where_no_controller_runs(
+    tmp_path: Path,
+) -> None:
+    store = SqlStore.in_folder(tmp_path)
+    record = promoted_and_rolled_back()
+    store.save(record.events, None, record.rollout)
+    store.close()
+    history = CliRunner().invoke(app, ["history", "--state-dir", str(tmp_path)])
+    assert record.rollout.id in history.output
+    audit = CliRunner().invoke(app, ["events", "--state-dir", str(tmp_path), "--json"])
+    assert len(json.loads(audit.output)) == len(record.events)
+    followed = CliRunner().invoke(app, ["events", "--follow", "--state-dir", str(tmp_path)])
+    assert isinstance(followed.exception, Unreachable)
 
 
 def test_without_a_controller_and_a_state_folder_nothing_answers(tmp_path: Path) -> None:
