@@ -18,6 +18,7 @@ from controller.adapters.state_folder import StateFolder
 from controller.core.errors import Refused, RouterUnavailable, StoreUnavailable
 
 Wish = dict[str, Any]  # what was asked for: {"to": version or None, "force": bool}
+_BACKUP: Final = "backup"  # core.routing's, which is not imported here
 _NEXT: Final = "The controller is not running: `rollout up` starts it and finishes the rest."
 
 
@@ -40,7 +41,7 @@ def roll_back_alone(folder: StateFolder, wish: Wish, user: str) -> str:
             f"{error}. Nor is the rollback written down ({unwritten}): nothing was changed. Make "
             f"room in {folder.path}, then run it again"
         ) from error
-    now = f"all traffic is on {wanted['stable']}"
+    now = f"all traffic is on {_in_words(wanted['stable'])}"
     if unwritten is None:
         return f"rolled back: {now}. {_NEXT}{warning}"
     raise StoreUnavailable(
@@ -48,6 +49,10 @@ def roll_back_alone(folder: StateFolder, wish: Wish, user: str) -> str:
         f"before. Make room in {folder.path}, then run `rollback` again before `rollout up`."
         f"{warning}"
     )
+
+
+def _in_words(group: str) -> str:
+    return "the backup, which serves for stable" if group == _BACKUP else group
 
 
 _ALL_STABLE: Final[dict[str, Any]] = {

@@ -137,6 +137,17 @@ def test_traffic_moves_though_the_routing_cannot_be_written_down(
     assert "No space left" in said
 
 
+def test_a_backup_that_serves_for_stable_is_not_told_as_a_version(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(state_dir, Fleet("v1"), Phase.HOLDING)
+    write_routing(state_dir / "router", Routing("backup", canary="v2").to_dict())
+    monkeypatch.setattr(routing_switch, "serving", lambda *_: True)
+    monkeypatch.setattr(routing_switch, "switch", lambda *_: None)
+    said = roll_back_alone(StateFolder(state_dir), {"to": None, "force": False}, "ann")
+    assert "all traffic is on the backup, which serves for stable" in said
+
+
 def test_a_state_that_cannot_be_read_keeps_nobody_from_leaving_a_canary(state_dir: Path) -> None:
     (state_dir / "state.db").write_text("damaged" * 1000)
     status, said = rollback(state_dir)
