@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import httpx
 
 from controller.adapters.state_folder import StateFolder
+from controller.user import user_name
 
 
 class Unreachable(Exception):
@@ -42,7 +41,7 @@ class Client:
         return response.text if response.is_success else str(_result(response))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._request("POST", path, json={"actor": _user(), **body})
+        return self._request("POST", path, json={"actor": user_name(), **body})
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         return _result(self._ask(method, path, **arguments))
@@ -83,11 +82,3 @@ def _result(response: httpx.Response) -> Any:
     if response.is_error:
         raise Rejected(str(body.get("detail", body)))
     return body
-
-
-def _user() -> str:
-    """Who gives the command, for the audit."""
-    try:
-        return re.sub(r"[^\w.@ -]", "_", getpass.getuser())[:64]
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

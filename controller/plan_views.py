@@ -82,11 +82,10 @@ def _gate(gate: ErrorRateGate, plan: Plan) -> str:
     parts = [*(gate.eval_sets or plan.eval_sets), *(f"#{tag}" for tag in gate.slices)]
     of_stable = " of stable's" if gate.is_relative else ""
     by_value = " with numbers by value" if gate.form == "numbers" else ""
-    own = [("failed", gate.on_fail), ("undecided", gate.on_inconclusive)]
     return (
         f"gate {gate.name}: {gate.measure.upper()}{by_value} may rise by at most {gate.allowed}"
         f"{of_stable} ({gate.confidence:g} % sure), overall and on each of {', '.join(parts)}"
-        + "".join(f"; {what}: {action}" for what, action in own if action)
+        + _own(gate)
     )
 
 
@@ -105,12 +104,10 @@ def _disagreement_gate(gate: DisagreementGate, plan: Plan) -> str:
     what = "tokens" if gate.measure == "mer" else "texts"
     by_value = ", numbers by value" if gate.form == "numbers" else ""
     parts = "".join(f" and on #{name}" for name in gate.slices)
-    own = [("failed", gate.on_fail), ("undecided", gate.on_inconclusive)]
     return (
         f"gate {gate.name}: of copied requests at most {gate.max_percent:g} % of the {what} may "
         f"differ between the two versions{by_value} ({gate.confidence:g} % sure), overall{parts}; "
-        f"at least {gate.min_pairs:,} pairs of {gate.min_keys} keys"
-        + "".join(f"; {what}: {action}" for what, action in own if action)
+        f"at least {gate.min_pairs:,} pairs of {gate.min_keys} keys" + _own(gate)
     )
 
 
@@ -133,6 +130,12 @@ def _preference_gate(gate: PreferenceGate, plan: Plan) -> str:
         f"those that differ; at least {gate.min_votes:,} votes of {gate.min_raters} people"
         f"{agreement} {_consequences(gate, plan)}"
     )
+
+
+def _own(gate: ErrorRateGate | DisagreementGate) -> str:
+    """What it leads to where that is not what the plan says."""
+    said = [("failed", gate.on_fail), ("undecided", gate.on_inconclusive)]
+    return "".join(f"; {what}: {action}" for what, action in said if action)
 
 
 def _consequences(gate: LiveGate | PreferenceGate, plan: Plan) -> str:

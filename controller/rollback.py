@@ -6,11 +6,9 @@ state folder's lock and does it itself (rollback_alone)."""
 from __future__ import annotations
 
 import argparse
-import getpass
 import http.client
 import json
 import os
-import re
 import sys
 import time
 import urllib.parse
@@ -20,6 +18,7 @@ from typing import Any, Final
 from controller.adapters.state_folder import StateFolder
 from controller.core.errors import ControllerError, Refused
 from controller.rollback_alone import Wish, roll_back_alone
+from controller.user import user_name
 
 DONE, FAILED, UNREACHABLE = 0, 1, 5
 _TIMEOUT_SECONDS: Final = 30.0
@@ -84,7 +83,7 @@ def roll_back(state_dir: Path, wish: Wish) -> tuple[str, bool]:
         else:
             break
     try:
-        return roll_back_alone(folder, wish, _user()), False
+        return roll_back_alone(folder, wish, user_name()), False
     finally:
         folder.unlock()
 
@@ -101,7 +100,7 @@ def _ask_controller(folder: StateFolder, wish: Wish) -> str:
         "Authorization": f"Bearer {folder.token()}",
         "Content-Type": "application/json",
     }
-    body = json.dumps({**wish, "actor": _user()})
+    body = json.dumps({**wish, "actor": user_name()})
     try:
         connection.request("POST", "/api/rollback", body, headers)
         response = connection.getresponse()
@@ -111,13 +110,6 @@ def _ask_controller(folder: StateFolder, wish: Wish) -> str:
     if response.status >= 400:
         raise Refused(str(answer.get("detail", answer)))
     return str(answer["message"])
-
-
-def _user() -> str:
-    try:
-        return re.sub(r"[^\w.@ -]", "_", getpass.getuser())[:64]
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 if __name__ == "__main__":

@@ -30,11 +30,12 @@ ALLOWED = {
     },
     "controller.report": {"controller.core", "controller.engine.records", "controller.plan_views"},
     "controller.api": {"controller"},
-    "controller.client": {"controller.adapters.state_folder"},
+    "controller.client": {"controller.adapters.state_folder", "controller.user"},
     "asr_node": set(),
 }
 STANDARD_LIBRARY_ONLY = (
     "controller/rollback.py",
+    "controller/user.py",
     "controller/rollback_alone.py",
     "controller/adapters/state_folder.py",
     "controller/adapters/routing_switch.py",

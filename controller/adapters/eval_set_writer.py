@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters.eval_sets import MANIFEST, audio_fault, read_eval_set
-from controller.adapters.files import write_atomically
+from controller.adapters.files import sha256, write_atomically
 from controller.core.errors import NotFound, Refused
 from controller.core.eval_set import SILENCE, Utterance
 from controller.core.names import check_name
@@ -70,7 +69,7 @@ def _add(
     keys, audio = _present(root, folder)
     added: dict[str, Utterance] = {}
     for recording in recordings:
-        digest = _digest(Path(recording.source))
+        digest = sha256(Path(recording.source))
         if recording.key in keys or digest in audio:
             continue
         audio.add(digest)
@@ -91,12 +90,7 @@ def _present(root: Path, folder: Path) -> tuple[set[str], set[str]]:
         utterances = read_eval_set(root, folder.name).utterances
     except NotFound:  # no manifest yet
         return set(), set()
-    return {u.key for u in utterances}, {_digest(Path(u.source)) for u in utterances}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {u.key for u in utterances}, {sha256(Path(u.source)) for u in utterances}
 
 
 def _write(root: Path, folder: Path, recordings: Sequence[Utterance]) -> None:

@@ -1,8 +1,12 @@
-"""Files that matter are written whole or not at all."""
+"""Files that matter are written whole or not at all; and what is read of any file."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
+
+_TAIL_BYTES: Final = 65536
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
@@ -32,3 +36,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def last_lines(path: Path, count: int = 1) -> str:
+    """The end of a log, for a message to a person; "" where there is none."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").rstrip().splitlines()[-count:])
+    except FileNotFoundError:
+        return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Final
 
+from controller.adapters.files import sha256
 from controller.core.errors import InvalidConfig
 from controller.core.version import Version, model_digest, version_digest
 
@@ -47,7 +47,7 @@ def local_digest(version: Version) -> str | None:
 def folder_digest(folder: Path) -> str:
     """The model digest of all files in a folder; hidden ones do not count."""
     files = {
-        path.relative_to(folder).as_posix(): _sha256(path)
+        path.relative_to(folder).as_posix(): sha256(path)
         for path in folder.rglob("*")
         if path.is_file() and not _is_hidden(path.relative_to(folder))
     }
@@ -56,8 +56,3 @@ def folder_digest(folder: Path) -> str:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from typing import Final
 import psutil
 
 from controller.adapters.api_keys import NO_KEYS, ApiKeys
-from controller.adapters.files import write_atomically
+from controller.adapters.files import last_lines, write_atomically
 from controller.adapters.node_arguments import copies_arguments, version_arguments, write_hotwords
 from controller.core.errors import RuntimeUnavailable
 from controller.engine.ports.runtime import NodeSpec, ObservedNode
@@ -89,7 +89,7 @@ class ProcessRuntime:
                 )
 
     async def last_log(self, name: str, lines: int = 20) -> str:
-        return await asyncio.to_thread(_tail, self._nodes / name / _LOG, lines)
+        return await asyncio.to_thread(last_lines, self._nodes / name / _LOG, lines)
 
     def instance_of(self, name: str) -> str | None:
         """Which start of the node its record names; None where there is none."""
@@ -267,15 +267,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _tail(path: Path, lines: int) -> str:
-    try:
-        with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - 65536))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""
 
 
 def _shorten(path: Path) -> None:

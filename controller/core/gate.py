@@ -46,9 +46,7 @@ class ErrorRateGate:
             )
         _check_bound("max_increase_points", self.max_increase_points)
         _check_bound("max_increase_percent", self.max_increase_percent)
-        low, high = _CONFIDENCE
-        if not low <= self.confidence <= high:
-            raise InvalidConfig(f"confidence: {self.confidence:g} is not {low:g} to {high:g} (%)")
+        check_confidence(self.confidence)
         refuse_duplicates("eval_sets", self.eval_sets)
         refuse_duplicates("slices", self.slices)
 
@@ -73,6 +71,13 @@ class ErrorRateGate:
     def level(self) -> float:
         """The chance of a wrong pass, and of a wrong fail, at the bound: 0.025 for 95 %."""
         return (1 - self.confidence / 100) / 2
+
+
+def check_confidence(percent: float) -> None:
+    """Raises InvalidConfig: with less nothing is shown, more takes too many recordings."""
+    low, high = _CONFIDENCE
+    if not low <= percent <= high:
+        raise InvalidConfig(f"confidence: {percent:g} is not {low:g} to {high:g} (%)")
 
 
 def _check_bound(key: str, value: float | None) -> None:

@@ -9,10 +9,20 @@ from typing import Any, Final
 from docker.errors import APIError, NotFound
 
 from controller.adapters.docker.engine import is_conflict
+from controller.adapters.docker.settings import DockerSettings
 
 LIVE: Final = frozenset({"running", "paused", "restarting"})
 _POLL_SECONDS: Final = 0.1
 _REMOVE_SECONDS: Final = 10.0
+
+
+def find(client: Any, settings: DockerSettings, name: str, role: str) -> Any:
+    """Our container of that name, or None."""
+    try:
+        container = client.containers.get(settings.container_name(name))
+    except NotFound:
+        return None
+    return container if settings.is_ours(container.labels, role) else None
 
 
 def remove(client: Any, container: Any) -> None:

@@ -10,10 +10,10 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Final
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from controller.adapters.docker import inside
-from controller.adapters.docker.containers import LIVE, remove, unless_gone
+from controller.adapters.docker.containers import LIVE, find, remove, unless_gone
 from controller.adapters.docker.engine import Engine
 from controller.adapters.docker.node_container import ROLE
 from controller.adapters.docker.settings import DockerSettings, hardening
@@ -142,15 +142,9 @@ class DockerFaults:
 
     def _find(self, name: str, role: str) -> Any:
         """Our container of that name, or None."""
-
-        def find(client: Any) -> Any:
-            try:
-                container = client.containers.get(self._settings.container_name(name))
-            except NotFound:
-                return None
-            return container if self._settings.is_ours(container.labels, role) else None
-
-        return self._engine.run(f"look for {name}", find)
+        return self._engine.run(
+            f"look for {name}", lambda client: find(client, self._settings, name, role)
+        )
 
     def _do(self, what: str, name: str, act: Any) -> None:
         self._engine.run(f"{what} {name}", lambda _client: unless_gone(act))

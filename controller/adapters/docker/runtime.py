@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from docker.errors import APIError, NotFound
 
-from controller.adapters.docker.containers import LIVE, remove, unless_gone
+from controller.adapters.docker.containers import LIVE, find, remove, unless_gone
 from controller.adapters.docker.engine import Engine, is_conflict
 from controller.adapters.docker.network import remove_unused_network, service_network
 from controller.adapters.docker.node_container import (
@@ -159,11 +159,7 @@ class DockerRuntime:
 
     def _find(self, client: Any, name: str) -> Any:
         """Our container of that name, or None."""
-        try:
-            container = client.containers.get(self._settings.container_name(name))
-        except NotFound:
-            return None
-        return container if self._settings.is_ours(container.labels, ROLE) else None
+        return find(client, self._settings, name, ROLE)
 
     def _is_live(self, client: Any, name: str) -> bool:
         container = self._find(client, name)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from controller.core.errors import InvalidConfig
-from controller.core.gate import Action, Form
+from controller.core.gate import Action, Form, check_confidence
 from controller.core.names import check_name, refuse_duplicates
 
 # Of the tokens (mer), or of the requests whose texts are not the same (ser).
 Counting = Literal["mer", "ser"]
-_CONFIDENCE: Final = (80.0, 99.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,7 @@ class DisagreementGate:
             raise InvalidConfig(f"min_pairs: {self.min_pairs} is fewer than 20")
         if self.min_keys < 5:
             raise InvalidConfig(f"min_keys: {self.min_keys} is fewer than 5")
-        low, high = _CONFIDENCE
-        if not low <= self.confidence <= high:
-            raise InvalidConfig(f"confidence: {self.confidence:g} is not {low:g} to {high:g} (%)")
+        check_confidence(self.confidence)
         refuse_duplicates("slices", self.slices)
 
     @property
