@@ -312,7 +312,8 @@ def play(runtime: Any, keep: bool, narrator: Narrator) -> int:
     if keep:
         narrator.say(f"it stays up, without the load: dashboard {fleet.url}")
         narrator.say(f"stop it with: rollout down --state-dir {fleet.state_dir}")
-    print(json.dumps({"runtime": runtime} | story.report.to_dict(), ensure_ascii=False))
+    if not sys.stdout.isatty():  # a person has read the tables
+        print(json.dumps({"runtime": runtime} | story.report.to_dict(), ensure_ascii=False))
     return 0 if all(story.report.checks.values()) else 1
 
 
