@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -20,11 +19,11 @@ from controller.adapters.nginx.nginx_version import check_build
 from controller.adapters.nginx.process_launcher import packaged_nginx
 from controller.adapters.state_folder import StateFolder
 from controller.core.errors import ControllerError, Refused
+from controller.node_packages import missing_packages
 from controller.settings import Settings
 from controller.up import check_port_is_free
 
 _NEEDED_DISK_GIB: Final = 2
-_NODE_PACKAGES: Final = ("av", "funasr", "kaldi_native_fbank", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def _nginx() -> Finding:
 
 
 def _node_packages() -> Finding:
-    missing = [name for name in _NODE_PACKAGES if importlib.util.find_spec(name) is None]
+    missing = missing_packages()
     return Finding(
         f"packages of the process runtime's nodes: {', '.join(missing) or 'all'} "
         f"{'missing' if missing else 'there'}",

@@ -18,6 +18,7 @@ from types import FrameType
 import httpx
 import uvicorn
 
+from controller.adapters.files import last_lines
 from controller.adapters.state_folder import ControllerAddress, StateFolder
 from controller.api.app import create_app
 from controller.api.service import Service, build_service
@@ -165,7 +166,7 @@ def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes], log_p
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise Refused(f"the controller ended at once. {_last_line(log_path)}")
+            raise Refused(f"the controller ended at once. {last_lines(log_path)}")
         address = folder.address()
         if address is not None and folder.is_locked() and _answers(address.url):
             return address.url
@@ -182,11 +183,6 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/readyz", timeout=1, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 def clean_up_alone(state_dir: Path) -> str:

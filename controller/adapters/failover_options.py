@@ -21,9 +21,9 @@ def read_failover(root: Section) -> FailoverRules:
         full_percent=section.number("full_percent", usual.full_percent, 1, 1000),
         node_seconds_per_second=section.number("node_audio_seconds_per_second", None, 0.001, 1e6),
         falls=held.integer("falls", usual.falls, 2, 100),
-        within_seconds=held.get("within", _positive, usual.within_seconds),
-        hold_seconds=held.get("first", _positive, usual.hold_seconds),
-        longest_hold_seconds=held.get("longest", _positive, usual.longest_hold_seconds),
+        within_seconds=held.get("within", Node.some_seconds, usual.within_seconds),
+        hold_seconds=held.get("first", Node.some_seconds, usual.hold_seconds),
+        longest_hold_seconds=held.get("longest", Node.some_seconds, usual.longest_hold_seconds),
     )
 
 
@@ -33,10 +33,3 @@ def read_batches(root: Section, backup_nodes: int) -> bool:
     if to_backup and backup_nodes == 0:
         raise root.error("batches", "there is no backup pool: pools.backup.nodes is 0")
     return to_backup
-
-
-def _positive(node: Node) -> float:
-    seconds = node.duration_seconds()
-    if seconds <= 0:
-        raise node.error("must be longer than nothing")
-    return seconds

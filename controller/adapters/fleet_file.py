@@ -238,11 +238,11 @@ def _probes(section: Section | None) -> ProbeLimits:
     if section is None:
         return ProbeLimits()
     return ProbeLimits(
-        interval_seconds=section.get("interval", _positive_duration, 1.0),
-        timeout_seconds=section.get("timeout", _positive_duration, 1.0),
+        interval_seconds=section.get("interval", Node.some_seconds, 1.0),
+        timeout_seconds=section.get("timeout", Node.some_seconds, 1.0),
         unhealthy_after=section.get("unhealthy_after", lambda n: n.integer(1, 100), 3),
         healthy_after=section.get("healthy_after", lambda n: n.integer(1, 100), 2),
-        readiness_interval_seconds=section.get("readiness_interval", _positive_duration, 1.0),
+        readiness_interval_seconds=section.get("readiness_interval", Node.some_seconds, 1.0),
     )
 
 
@@ -253,7 +253,7 @@ def _golden(node: Node) -> GoldenCheck:
             eval_set=section.get("eval_set", Node.string),
             clips=section.get("clips", lambda n: n.integer(1, 1000), 3),
             max_error_percent=section.get("max_error_percent", lambda n: n.number(0, 99), 50.0),
-            interval_seconds=section.get("interval", _positive_duration, 300.0),
+            interval_seconds=section.get("interval", Node.some_seconds, 300.0),
         )
     except Refused as error:
         raise _at(node, error) from error
@@ -310,13 +310,6 @@ def _api_keys(node: Node, folder: Path) -> ApiKeys:
     except Refused as error:
         raise _at(node, error) from error
     return keys
-
-
-def _positive_duration(node: Node) -> float:
-    seconds = node.duration_seconds()
-    if seconds <= 0:
-        raise node.error("must be longer than nothing")
-    return seconds
 
 
 def _at(node: Node, error: Refused) -> Refused:

@@ -178,6 +178,13 @@ class Node:
             raise self._expected("at most 3650d")
         return self._within(seconds, 0, math.inf)
 
+    def some_seconds(self) -> float:
+        """A duration that is longer than nothing."""
+        seconds = self.duration_seconds()
+        if seconds <= 0:
+            raise self.error("must be longer than nothing")
+        return seconds
+
     def _within(self, value: N, minimum: float, maximum: float) -> N:
         if not minimum <= value <= maximum:
             limits = (

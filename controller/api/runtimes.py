@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,10 +19,10 @@ from controller.adapters.process_runtime import ProcessRuntime
 from controller.adapters.state_folder import StateFolder
 from controller.core.errors import Refused
 from controller.engine.ports.runtime import Runtime
+from controller.node_packages import missing_packages
 from controller.settings import Settings
 
 _STOP_GRACE_SECONDS: Final = 10.0
-_NODE_PACKAGES: Final = ("asr_node", "av", "funasr", "kaldi_native_fbank", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def choose_runtime(settings: Settings, fleet: FleetFile, folder: StateFolder) ->
 
 def process_parts(fleet: FleetFile, folder: StateFolder) -> RuntimeParts:
     """Nodes and nginx as processes of this machine."""
-    missing = [name for name in _NODE_PACKAGES if importlib.util.find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         raise Refused(
             f"the process runtime needs packages that are not installed: {', '.join(missing)}; "
