@@ -8,17 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command as alembic_command
-from alembic.config import Config as AlembicConfig
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Row, create_engine, event, func, insert, select, update
-from sqlalchemy.engine import Engine, ExceptionContext
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from controller.adapters.store import tables
+from controller.adapters.store.database import open_database
 from controller.adapters.store.reviews import SqlReviews
 from controller.adapters.store.shadows import ShadowStore
-from controller.core.errors import NotFound, Refused, StoreUnavailable
+from controller.core.errors import NotFound, Refused
 from controller.core.fleet import Fleet
 from controller.core.rollout import ENDED, Phase, Rollout
 from controller.core.version import Version
@@ -36,11 +33,7 @@ class SqlStore:
     All methods raise StoreUnavailable where the database cannot be read or written."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        event.listen(self._engine, "handle_error", _translate)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _configure_sqlite)
-        _migrate(self._engine)
+        self._engine = open_database(url)
         self.reviews = SqlReviews(self._engine, _add_event)
         self.shadows = ShadowStore(self._engine)
 
@@ -232,32 +225,6 @@ class SqlStore:
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # WAL: readers never block the loop's writes. FULL: an accepted command survives a power cut.
-    # secure_delete: what was forgotten is overwritten.
-    pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON")
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _translate(context: ExceptionContext) -> None:
-    """Of what the database itself fails with, a full disk above all; never a mistake of ours."""
-    error = context.sqlalchemy_exception
-    if isinstance(error, OperationalError) or type(error) is DatabaseError:
-        raise StoreUnavailable(
-            f"the state cannot be read or written ({context.original_exception}), and what is not "
-            f"written is not done. Make room on the disk of the state folder"
-        )
-
-
-def _migrate(engine: Engine) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        alembic_command.upgrade(config, "head")
 
 
 def _versions(rows: Iterable[Row[Any]]) -> dict[str, Version]:
