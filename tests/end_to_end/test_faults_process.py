@@ -93,3 +93,12 @@ def test_where_every_node_died_each_request_is_answered_or_refused(
     hands.kill(*names)
     until_over(fleet, load, killed)
     assert {answer.status for answer in load.answers} <= {200, 503}
+
+
+def test_a_damaged_history_costs_its_rows_and_no_answer(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    hands.damage_history("v1-1")
+    aside = hands.data_folder("v1-1").glob
+    until_over(fleet, load, lambda: list(aside("history.sqlite3.damaged-*")))
+    assert load.failed == []
