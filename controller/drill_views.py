@@ -63,7 +63,10 @@ def ended(report: dict[str, Any]) -> str:
 def history(reports: list[dict[str, Any]], most_lines: int) -> str:
     """Newest first, and how each drill's numbers moved from month to month."""
     if not reports:
-        return "no drill yet: `rollout drill list` names them, `rollout drill run NAME` does one"
+        return (
+            "no drill has ended yet: `rollout drill list` names them and tells which is under way, "
+            "`rollout drill run NAME` does one"
+        )
     lines = [line for report in reports[:most_lines] for line in _lines(report)]
     if len(reports) > most_lines:
         lines.append(f"… and {len(reports) - most_lines} older ones (`--limit` shows more)")
