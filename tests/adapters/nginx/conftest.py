@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from router_bench import Bench, nginx_of
+from spool_desk import Desk
 
 from benchmarks.ports import free_port
 from controller.adapters.nginx.process_launcher import ProcessLauncher
@@ -56,3 +57,11 @@ async def bench(
             await router.stop()
             for node in it.nodes.values():
                 node.die()
+
+
+@pytest.fixture
+async def desk(bench: Bench, tmp_path: Path) -> AsyncIterator[Desk]:
+    made = Desk(tmp_path / "spool", bench.router.spool_socket)
+    await made.open()
+    yield made
+    await made.close()

@@ -4,77 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
 import pytest
-import websockets
 from router_bench import Bench
 from speech_node_fakes import reset
+from spool_desk import ASYNC, PATH, TO_V1, Desk, start_dead, utc_now
 
-from controller.adapters.api_keys import NO_KEYS, ApiKeys
+from controller.adapters.api_keys import ApiKeys
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.router_log import RouterLog
 from controller.adapters.nginx.settings import RouterSettings
-from controller.adapters.spool_folder import SpoolFolder
-from controller.adapters.spool_sender import SpoolSender
-from controller.api.spool import spool_app
-from controller.api.spool_server import serving
 from controller.core.routing import Membership, Routing
 from controller.core.spool import SpoolLimits, SpoolWhen
-
-PATH = "/v1/audio/transcriptions"
-ASYNC = {"Prefer": "respond-async"}
-TO_V1 = Routing("v1")
-
-
-def utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-class Desk:
-    """The controller's part: it may die and come back."""
-
-    def __init__(self, path: Path, socket: Path) -> None:
-        self.path, self.socket = path, socket
-        self.limits, self.keys = SpoolLimits(), NO_KEYS
-        self.folder = SpoolFolder(path, self.limits, utc_now)
-        self._running = AsyncExitStack()
-
-    async def open(self) -> None:
-        self.folder = SpoolFolder(self.path, self.limits, utc_now)
-        self.folder.open()
-        app = spool_app(self.folder, self.keys)
-        await self._running.enter_async_context(serving(app, self.socket))
-
-    async def close(self) -> None:
-        await self._running.aclose()
-
-    async def transcribe(self, bench: Bench, node: str) -> None:
-        """As the keeper has it done: all that waits."""
-        for entry in self.folder.waiting():
-            address = bench.node(node).endpoint.address
-            answer = await SpoolSender().ask(address, entry, self.folder.body(entry))
-            self.folder.answer(entry, answer)
-
-
-@pytest.fixture
-async def desk(bench: Bench, tmp_path: Path) -> AsyncIterator[Desk]:
-    made = Desk(tmp_path / "spool", bench.router.spool_socket)
-    await made.open()
-    yield made
-    await made.close()
-
-
-async def start_dead(bench: Bench, **groups: int) -> None:
-    """nginx knows nodes, and none of them takes a connection any more."""
-    await bench.router.start(bench.membership(**groups), TO_V1)
-    for node in bench.nodes.values():
-        node.die()
 
 
 async def test_a_request_that_asks_for_it_is_answered_when_a_node_is_back(
@@ -320,48 +265,6 @@ async def test_the_address_of_a_result_is_in_no_log(bench: Bench, desk: Desk) ->
     ]
     for log in (bench.router.access_log, bench.router.access_log.with_name("error.log")):
         assert place not in await asyncio.to_thread(log.read_text), log
-
-
-async def close_code(socket: websockets.ClientConnection) -> int | None:
-    """What somebody who speaks on is told."""
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                await socket.send(b"\0" * 9600)
-                await asyncio.sleep(0)
-    except websockets.ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd is not None else None
-
-
-@pytest.mark.parametrize("subprotocols", [None, ["binary"]])
-async def test_a_websocket_is_accepted_and_closed_with_1013(
-    bench: Bench, desk: Desk, subprotocols: list[websockets.Subprotocol] | None
-) -> None:
-    await start_dead(bench, v1=1)
-    url = bench.settings.url.replace("http", "ws")
-    async with websockets.connect(f"{url}/ws", subprotocols=subprotocols) as socket:
-        assert socket.subprotocol == (subprotocols[0] if subprotocols else None)
-        assert await close_code(socket) == 1013
-
-
-async def test_a_websocket_that_nodes_turn_away_is_closed_with_1013(
-    bench: Bench, desk: Desk
-) -> None:
-    await bench.router.start(bench.membership(v1=2), TO_V1)
-    for node in bench.nodes.values():
-        node.status = 503
-    url = bench.settings.url.replace("http", "ws")
-    async with websockets.connect(url) as socket:
-        assert await close_code(socket) == 1013
-
-
-async def test_a_websocket_without_a_controller_is_refused_in_its_handshake(
-    bench: Bench, desk: Desk
-) -> None:
-    await start_dead(bench, v1=1)
-    await desk.close()
-    with pytest.raises(websockets.InvalidStatus, match="503"):
-        await websockets.connect(bench.settings.url.replace("http", "ws"))
 
 
 class TestOfAFleetThatKeepsEverything:
