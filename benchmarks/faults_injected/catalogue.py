@@ -110,8 +110,8 @@ def _kill_worker(scene: Scene) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _mishear(scene: Scene) -> Iterator[None]:
-    scene.begin()
     mishear(scene.fleet, scene.hands, ONE[0])
+    scene.begin()  # since it takes traffic again
     yield
 
 

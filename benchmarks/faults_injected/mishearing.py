@@ -44,8 +44,9 @@ def own_model(fleet: BenchFleet) -> Iterator[None]:
 
 
 def mishear(fleet: BenchFleet, hands: Hands, name: str) -> None:
-    """Let the node load the damaged weights. It loads what lies there when it is asked to load
-    anew; a process that starts finds the good ones again. Raises FleetFailed."""
+    """Let the node load the damaged weights, and return when it takes traffic again. It loads what
+    lies there when it is asked to load anew; a process that starts finds the good ones again.
+    Raises FleetFailed."""
     weights, good = _weights(fleet), fleet.folder / "good.pt"
     token = (hands.data_folder(name) / "admin.token").read_text().strip()
     url = f"{fleet.nodes()[name]['url']}/admin/reload"
@@ -62,6 +63,12 @@ def mishear(fleet: BenchFleet, hands: Hands, name: str) -> None:
         good.replace(weights)
     if not answer.is_success:
         raise FleetFailed(f"{name} did not load its weights anew: {answer.text}")
+    fleet.wait_until(
+        f"{name} is ready again",
+        lambda: fleet.nodes()[name]["health"] == "healthy",
+        _LOAD_SECONDS,
+        poll=0.05,
+    )
 
 
 def _weights(fleet: BenchFleet) -> Path:
