@@ -78,6 +78,11 @@ class DockerLauncher:
     def reopen_logs(self) -> None:
         self._engine.run("reopen the router's logs", self._signal, "SIGUSR1")
 
+    def replace(self, grace_seconds: float) -> None:
+        """One container has the published port: until its requests have ended, nobody gets in."""
+        self.stop(grace_seconds)
+        self.start()
+
     def stop(self, grace_seconds: float) -> None:
         for signal, seconds in {"SIGQUIT": grace_seconds, "SIGTERM": _TERM_SECONDS}.items():
             if self._is_serving():

@@ -45,6 +45,11 @@ class Launcher(Protocol):
         """Tell nginx to open its log files again (USR1), after they were moved away."""
         ...
 
+    def replace(self, grace_seconds: float) -> None:
+        """Another nginx in the place of the one that runs, whose requests in flight get
+        `grace_seconds`; 0: it hangs. Where it can, the other begins before they have ended."""
+        ...
+
     def stop(self, grace_seconds: float) -> None:
         """QUIT: requests in flight end; after `grace_seconds` TERM, then KILL. Returns when
         nginx is gone."""

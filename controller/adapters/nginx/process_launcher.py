@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 from controller.adapters.nginx.held_port import HeldPort
+from controller.adapters.nginx.leaving import LeavingNginx, is_leaving, tell, wait_until
 from controller.adapters.nginx.render import CONFIG
 from controller.adapters.routing_switch import forget_sockets
 from controller.core.errors import RouterUnavailable
@@ -40,6 +39,7 @@ class ProcessLauncher:
         self._config = self.config_root / CONFIG
         self._held = held
         self._child: subprocess.Popen[bytes] | None = None
+        self._leaving = LeavingNginx()
 
     def build_info(self) -> str:
         return self._run("-V")[1]
@@ -68,14 +68,29 @@ class ProcessLauncher:
     def reopen_logs(self) -> None:
         self._signal(signal.SIGUSR1)
 
+    def replace(self, grace_seconds: float) -> None:
+        """Who comes meanwhile waits in the queue of the port, where that is held."""
+        master = self._master()
+        if grace_seconds and master is not None:
+            self._leaving.tell(master, self.processes(), self._child)
+            self._child = None
+            (self.config_root / _PID).unlink(missing_ok=True)  # it is the other one's from now on
+        else:
+            self._end(grace_seconds)
+        self.start()
+
     def stop(self, grace_seconds: float) -> None:
         self._let_go()  # first: a connection that is queued now would be answered by nobody
+        self._end(grace_seconds)
+        self._leaving.end(grace_seconds)
+
+    def _end(self, grace_seconds: float) -> None:
         master, everyone = self._master(), self.processes()
         for sign, seconds in ((signal.SIGQUIT, grace_seconds), (signal.SIGTERM, 5), (9, 5)):
             # The master passes QUIT and TERM on; a worker that lost its master takes them itself.
             told = [master] if master is not None and sign != signal.SIGKILL else everyone
             for process in told:
-                _tell(process, sign)
+                tell(process, sign)
             self._ended()
             if not psutil.wait_procs(everyone, seconds)[1]:
                 break
@@ -100,7 +115,7 @@ class ProcessLauncher:
                 )
         except OSError as error:
             raise RouterUnavailable(f"cannot start nginx ({self._binary}): {error}") from error
-        if not _wait(self._has_begun_or_ended, _START_SECONDS) or self._ended():
+        if not wait_until(self._has_begun_or_ended, _START_SECONDS) or self._ended():
             raise RouterUnavailable(_why_not(output.read_text(errors="replace")))
 
     def _let_go(self) -> None:
@@ -143,6 +158,7 @@ class ProcessLauncher:
 
     def _master_of_pid_file(self) -> psutil.Process | None:
         self._ended()
+        self._leaving.reap()
         pid = self._pid()
         try:
             process = psutil.Process(pid) if pid else None
@@ -156,7 +172,8 @@ class ProcessLauncher:
             alive = process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
-        return alive and "master process" in title and f" -c {self._config} " in f"{title} "
+        ours = alive and "master process" in title and f" -c {self._config} " in f"{title} "
+        return ours and process not in self._leaving
 
     def _master_without_pid_file(self) -> psutil.Process | None:
         """Started by a controller that died at once, or its pid file was deleted."""
@@ -178,14 +195,14 @@ class ProcessLauncher:
         once and end what is in flight."""
         orphans = self._session()
         for process in orphans:
-            _tell(process, signal.SIGQUIT)
-        _wait(lambda: all(_is_leaving(process) for process in orphans), 5.0)
+            tell(process, signal.SIGQUIT)
+        wait_until(lambda: all(is_leaving(process) for process in orphans), 5.0)
 
     def _signal(self, sign: int) -> None:
         master = self._master()
         if master is None:
             raise RouterUnavailable("nginx does not run; the next load starts it")
-        _tell(master, sign)
+        tell(master, sign)
 
 
 def packaged_nginx() -> str:
@@ -199,13 +216,6 @@ def packaged_nginx() -> str:
     return str(nginx_binary())
 
 
-def _tell(process: psutil.Process, sign: int) -> None:
-    try:
-        process.send_signal(sign)
-    except psutil.NoSuchProcess:
-        return  # already gone
-
-
 def _is_nginx_of(process: psutil.Process, session: int, folder: Path) -> bool:
     """One in `folder`: since a reboot the session of an old pid file may be another nginx's."""
     try:
@@ -213,22 +223,6 @@ def _is_nginx_of(process: psutil.Process, session: int, folder: Path) -> bool:
         return is_nginx and Path(process.cwd()) == folder
     except (OSError, psutil.Error):
         return False
-
-
-def _is_leaving(process: psutil.Process) -> bool:
-    try:
-        return "shutting down" in " ".join(process.cmdline()) or not process.is_running()
-    except psutil.Error:
-        return True
-
-
-def _wait(reached: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def _why_not(output: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from controller.adapters import routing_switch
+from controller.adapters.files import last_lines
 from controller.adapters.nginx import door
 from controller.adapters.nginx.generations import Generations
 from controller.adapters.nginx.launcher import Launcher
@@ -49,13 +49,14 @@ class RunningNginx:
             self._launcher.start()
         is_in_effect = self._wait_for(number)
         if running and is_in_effect is None:
-            self._launcher.stop(self._grace_seconds())
-            self.take_effect(number, running=False)
-        elif not is_in_effect:
+            self._launcher.replace(self._grace_seconds())
+            is_in_effect = self._wait_for(number)
+        if not is_in_effect:
             self._generations.restore(before)
             raise ReloadRejected(
                 f"generation {number} did not answer within {_LOAD_SECONDS:.0f} s; nginx says: "
-                f"{_last_line(self._places.error_log)}; what it served before still serves"
+                f"{last_lines(self._places.error_log) or 'nothing'}; what it served before still "
+                f"serves"
             )
 
     def _reload(self) -> None:
@@ -116,12 +117,3 @@ class RunningNginx:
             looks += 1
             time.sleep(0.1)
         return value
-
-
-def _last_line(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            return file.read().decode(errors="replace").strip().rpartition("\n")[2]
-    except FileNotFoundError:
-        return "nothing"
