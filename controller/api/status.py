@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.core.consequence import consequence
 from controller.core.desired import Desired, Pool
-from controller.core.health import Health
+from controller.core.health import Health, NodeHealth
 from controller.core.rollout import Phase, Rollout
 from controller.core.routing import BACKUP_GROUP, Routing
 from controller.core.verdict import Verdict
@@ -106,22 +106,32 @@ def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:
     node, health = loop.observer.nodes.get(name), loop.observer.health.get(name)
     wrong = loop.observer.hears_wrong(node) if node is not None else None
     held = loop.failover.held_reason(name)
-    problem = loop.keeper.crashes.problem(name) if health and not health.takes_traffic else None
     return {
         "name": name,
         "version": version,
         "url": f"http://{node.address}" if node is not None and node.address else None,
         "health": node_health(loop, name),
-        "reason": wrong
-        or problem
-        or (health.reason if health is not None else "not started yet")
-        or (held or ""),
+        "reason": wrong or _why(loop, name, health) or held or "",
         "digest": health.digest if health is not None else None,
         "in_flight": health.in_flight if health is not None else 0,
         "device": node.device if node is not None else None,
         "memory": [asdict(memory) for memory in health.memory] if health is not None else [],
         "started_at": node.started_at.isoformat() if node is not None else None,
     }
+
+
+def _why(loop: Loop, name: str, health: NodeHealth | None) -> str:
+    """Why it is not healthy; of one that ended, or starts again after that, its last words."""
+    if health is None:
+        return "not started yet"
+    problem = loop.keeper.crashes.problem(name)
+    match health.health:
+        case Health.ENDED if problem:
+            return problem
+        case Health.STARTING if problem:
+            return f"{health.reason}; before that {problem}"
+        case _:
+            return health.reason
 
 
 def node_health(loop: Loop, name: str) -> str:

@@ -23,6 +23,7 @@ class _Ends:
     next_start: float = 0.0  # on the monotonic clock, as the other
     healthy_since: float | None = None
     problem: str | None = None
+    last_words: str = ""
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Crashes:
         return self.count(name) >= CRASHES_THAT_END
 
     def problem(self, name: str) -> str | None:
-        """What it said last, where it ends again and again."""
+        """How it ended and what it said last, until it has been healthy for long."""
         ends = self._ends.get(name)
         return ends.problem if ends is not None else None
 
@@ -55,18 +56,22 @@ class Crashes:
             return False
         ends.counted = node.instance
         ends.count += 1
+        ends.last_words = ""
         ends.healthy_since = None
         ends.next_start = time.monotonic() + self._wait_seconds(ends.count)
         return True
 
     def explain(self, name: str, reason: str, last_words: str) -> str:
-        """Keep, and return, what a person should know of a node that ends again and again."""
+        """Keep, and return, what a person should know of a node that ended."""
         ends = self._ends.setdefault(name, _Ends())
-        ends.problem = (
-            f"{name} ended {ends.count} times in a row ({reason}); "
-            f"its last words: {last_words or 'none'}"
-        )
+        times = f"{ends.count} times in a row" if ends.count > 1 else "once"
+        ends.problem = f"{name} ended {times} ({reason}); its last words: {last_words or 'none'}"
+        ends.last_words = last_words
         return ends.problem
+
+    def last_words(self, name: str) -> str:
+        ends = self._ends.get(name)
+        return ends.last_words if ends is not None else ""
 
     def postpone(self, name: str) -> None:
         """The runtime did not start it: that is no end, and not to be tried again at once."""
@@ -90,8 +95,9 @@ class Crashes:
         self._ends.pop(name, None)
 
     def problems(self) -> dict[str, str]:
-        """By node."""
-        return {name: e.problem for name, e in self._ends.items() if e.problem is not None}
+        """Of those that end again and again, by node."""
+        again = {n: e for n, e in self._ends.items() if e.count >= CRASHES_THAT_COUNT}
+        return {name: e.problem for name, e in again.items() if e.problem is not None}
 
     def _wait_seconds(self, count: int) -> float:
         if count >= CRASHES_THAT_END:

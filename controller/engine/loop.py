@@ -71,7 +71,7 @@ class Loop:
         store, client, jobs = ports.store, ports.client, self.jobs
         check = config.golden
         golden = GoldenKeeper(check, ports.eval_set, client, jobs) if check is not None else None
-        self.router = RouterKeeper(ports.router, jobs)
+        self.router = RouterKeeper(ports.router, jobs, lambda *event: self._ledger.tell(*event))
         self.traffic = Traffic(self.router.node_at)
         self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
         upstreams = Upstreams(self.router.node_at)
@@ -95,6 +95,7 @@ class Loop:
             self._ledger.tell,
             upstreams.opinion,
             self.observer.ending,
+            looked_at=lambda: self.observer.looked_at,
         )
         self.evaluator = Evaluator(
             store, client, self.observer.addresses, self.observer.digests, ports.eval_set

@@ -17,9 +17,10 @@ from controller.core.fleet import FleetConfig
 from controller.core.health import Health, NodeHealth
 from controller.core.routing import Membership
 from controller.core.version import Version
-from controller.engine.crashes import CRASHES_THAT_COUNT, CRASHES_THAT_END, Crashes
+from controller.engine.crashes import CRASHES_THAT_END, Crashes
 from controller.engine.fencing import why_fenced
 from controller.engine.jobs import Jobs
+from controller.engine.last_words import last_words
 from controller.engine.ports.node_client import NodeClient
 from controller.engine.ports.runtime import NodeSpec, ObservedNode, Runtime
 from controller.engine.prober import SecondOpinion, nobody_else
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 _STOP_GRACE_SECONDS = 30.0
 _UNREADY_GRACE_SECONDS = 2.0  # of those that serve nobody
 
+_LOG_LINES = 50
+_LOG_SECONDS = 2.0  # a node's next start waits no longer for the last words of the one before
 _BATCHES_SECONDS = 2.0  # between two looks at those of a node that is to go
 
 BatchesOver = Callable[[str], Awaitable[bool]]  # by address; raises NodeUnavailable
@@ -56,8 +59,10 @@ class NodeKeeper:
     restarts: collections.Counter[str] = field(default_factory=collections.Counter)
     kill_again_seconds: float = 1.0  # after a kill that failed
     batches_over: BatchesOver = no_batches
+    looked_at: Callable[[], float] = time.monotonic  # when the runtime was asked last (monotonic)
     _fenced: dict[str, float] = field(default_factory=dict)  # instances: no kill until (monotonic)
     _wanted: frozenset[str] = frozenset()
+    _started: dict[str, float] = field(default_factory=dict)  # by node, monotonic
     _given: dict[str, str] = field(default_factory=dict)  # devices of nodes that start just now
 
     def fence(
@@ -121,9 +126,12 @@ class NodeKeeper:
         if node is None:
             self._start(wanted, observed)
         elif not node.running:
+            if self.looked_at() < self._started.get(node.name, -math.inf):
+                return  # it was seen before its last start, and is no end of that one
             reason = state.reason if state else "its process ended"
             self._count(node, reason)
-            self._start(wanted, observed, reason)
+            if not self.jobs.runs(f"log:{node.name}"):  # a start may take its log away
+                self._start(wanted, observed, reason)
         elif state is not None and state.takes_traffic and self.crashes.forgive(node.name):
             words = "healthy for a minute after it had failed"
             self._begin(f"log:{node.name}", lambda: self.tell("node.recovered", node.name, words))
@@ -146,15 +154,24 @@ class NodeKeeper:
         self._begin(f"kill:{node.instance}", kill)
 
     def _count(self, node: ObservedNode, reason: str) -> None:
-        if self.crashes.take(node) and self.crashes.count(node.name) >= CRASHES_THAT_COUNT:
-            self._begin(f"log:{node.name}", lambda: self._explain(node.name, reason))
+        if self.crashes.take(node):
+            self._begin(f"log:{node.name}", lambda: self._explain(node, reason))
 
-    async def _explain(self, name: str, reason: str) -> None:
-        lines = await self.runtime.last_log(name, 5)
-        problem = self.crashes.explain(name, reason, lines)
+    async def _explain(self, node: ObservedNode, reason: str) -> None:
+        name = node.name
+        problem = self.crashes.explain(name, reason, await self._last_words(node))
         if self.crashes.count(name) == CRASHES_THAT_END:
             again = f"tried again every {self.crashes.longest_wait_seconds:g} s"
             await self.tell("node.failed", name, f"{problem} ({again})")
+
+    async def _last_words(self, node: ObservedNode) -> str:
+        try:
+            async with asyncio.timeout(_LOG_SECONDS):
+                log_lines = await self.runtime.last_log(node.name, _LOG_LINES)
+        except (RuntimeUnavailable, OSError) as error:  # the last: TimeoutError, too
+            log.warning("node.log_unread name=%s error=%r", node.name, error)
+            return ""
+        return last_words(log_lines, node.started_at)
 
     def _start(
         self, wanted: WantedNode, observed: Mapping[str, ObservedNode], after: str | None = None
@@ -172,6 +189,7 @@ class NodeKeeper:
             except Exception:
                 self.crashes.postpone(wanted.name)
                 raise
+            self._started[wanted.name] = time.monotonic()
             if after is not None:
                 await self._restarted(wanted, after)
 
@@ -180,8 +198,9 @@ class NodeKeeper:
     async def _restarted(self, wanted: WantedNode, after: str) -> None:
         self.restarts[wanted.pool.value] += 1
         if not self.crashes.has_failed(wanted.name):  # that is told once, not every half minute
-            count = self.crashes.count(wanted.name)
-            await self.tell("node.restarted", wanted.name, f"{after}; its end no. {count} in a row")
+            count, words = self.crashes.count(wanted.name), self.crashes.last_words(wanted.name)
+            why = f"{after}; its last words: {words}" if words else after
+            await self.tell("node.restarted", wanted.name, f"{why}; its end no. {count} in a row")
 
     def _device(self, name: str, observed: Mapping[str, ObservedNode]) -> str:
         """A device for a new node: the one that it had, else the least used."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from controller.core.desired import NodeView, WantedNode, is_apart, is_backup, is_baseline
@@ -42,6 +44,7 @@ class Observer:
         self._prober = Prober(client, limits, on_change, opinion)
         self._golden = golden
         self.nodes: dict[str, ObservedNode] = {}
+        self.looked_at = -math.inf  # monotonic: when the question was asked whose answer `nodes` is
         self.ending: set[str] = set()  # instances that the keeper has told to stop
         self.digests: dict[str, str] = {}
         self._unpinned: dict[str, str] = {}  # version -> why its digest could not be written down
@@ -52,10 +55,11 @@ class Observer:
 
     async def look(self) -> None:
         """Ask the runtime."""
+        began = time.monotonic()
         nodes = await self._runtime.observe()
         if self._golden is not None:
             self._golden.forget(self.nodes.keys() - {node.name for node in nodes})
-        self.nodes = {node.name: node for node in nodes}
+        self.nodes, self.looked_at = {node.name: node for node in nodes}, began
         self._prober.follow(nodes)
 
     async def probe(self) -> None:

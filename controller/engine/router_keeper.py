@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from controller.core.desired import Desired, servable
 from controller.core.errors import RouterUnavailable
 from controller.core.routing import Membership, Routing
 from controller.engine.jobs import Jobs
+from controller.engine.nodes import Tell
 from controller.engine.pace import Pace
 from controller.engine.ports.router import Router, RouterState
 
@@ -20,16 +22,22 @@ _LOADS_AT_ONCE = 5
 _SECONDS_A_LOAD = 2.0
 
 
+async def nobody(_kind: str, _subject: str, _message: str) -> None:
+    """For whom nothing is to be told."""
+
+
 class RouterKeeper:
-    def __init__(self, router: Router, jobs: Jobs) -> None:
+    def __init__(self, router: Router, jobs: Jobs, tell: Tell = nobody) -> None:
         self._router = router
         self._jobs = jobs
+        self._tell = tell
         self.pace = Pace(_LOADS_AT_ONCE, _SECONDS_A_LOAD)
         self.revival_pace = Pace(_LOADS_AT_ONCE, _SECONDS_A_LOAD)  # not used up by loads
         self._checking = asyncio.Lock()
         self.loads = 0  # since this controller began, as the next two
         self.loads_failed = 0
         self.revivals = 0  # of an nginx that had died
+        self._gone_since: float | None = None  # monotonic: when it was first seen
 
     def state(self) -> RouterState:
         return self._router.state()
@@ -56,6 +64,8 @@ class RouterKeeper:
             return
         log.warning("router.gone")
         self.revivals += 1
+        if self._gone_since is None:
+            self._gone_since = time.monotonic()
         self._load(wanted.membership, wanted.routing)
 
     def node_at(self, address: str) -> str | None:
@@ -86,5 +96,22 @@ class RouterKeeper:
             except Exception:
                 self.loads_failed += 1
                 raise
+            self._serves()
 
         self._jobs.ensure(_LOADING, load)
+
+    def _serves(self) -> None:
+        """Where nginx had been gone, tell it: as a job, so that no check waits for the store."""
+        if self._gone_since is None:
+            return
+        seconds, self._gone_since = time.monotonic() - self._gone_since, None
+        message = (
+            f"nginx had died, or answered no more, and serves again {seconds:.1f} s after that was "
+            f"seen; connections of workers that died with it were cut, and requests on them got no "
+            f"answer"
+        )
+
+        async def told() -> None:
+            await self._tell("router.restarted", "router", message)
+
+        self._jobs.ensure(f"router.restarted:{self.revivals}", told)

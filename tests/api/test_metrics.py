@@ -33,7 +33,7 @@ async def test_a_node_that_ended_is_wanted_and_not_ready(scraped: Scraped) -> No
     assert (found["nodes_wanted", "stable"], found["nodes_ready", "stable"]) == (2, 1)
     assert found["nodes", "ended", "stable"] == 1
     assert found["node_restarts_total", "stable"] == 0
-    await scraped.driver.round()
+    await scraped.driver.until(lambda loop: scraped.driver.world.started.count("v1-1") == 2)
     assert (await scraped.samples())["node_restarts_total", "stable"] == 1
     assert found["node_ready", "v1-1", "stable", "v1"] == 0
 

@@ -53,6 +53,12 @@ class Clock:
         self.now += datetime.timedelta(seconds=seconds)
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class FakeWorld:
     """Outlives every controller of a test, as processes and nginx do.
@@ -76,9 +82,12 @@ class FakeWorld:
     stopped: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
     unkillable: int = 0  # so many kills fail first
+    answers: asyncio.Event = field(default_factory=_set_event)  # unset: the runtime's, late
+    log_is_readable: bool = True
     unstartable: bool = False
     start_attempts: int = 0  # while that was so
     switches: list[Routing] = field(default_factory=list)
+    router_is_dead: bool = False
     loaded: Membership | None = None
     routing: Routing | None = None
     generation: int = 0
@@ -99,7 +108,9 @@ class FakeRuntime:
     name: str = "fake"
 
     async def observe(self) -> tuple[ObservedNode, ...]:
-        return tuple(self.world.nodes.values())
+        seen = tuple(self.world.nodes.values())
+        await self.world.answers.wait()
+        return seen
 
     async def start(self, spec: NodeSpec) -> None:
         known = self.world.nodes.get(spec.name)
@@ -132,7 +143,10 @@ class FakeRuntime:
         self.world.end(name)
 
     async def last_log(self, name: str, lines: int = 20) -> str:
-        return "out of memory"
+        await asyncio.sleep(0)
+        if not self.world.log_is_readable:
+            raise RuntimeUnavailable("the engine does not answer")
+        return "" if self.world.nodes[name].running else "out of memory"  # a new container's
 
     async def close(self) -> None:
         return
@@ -188,14 +202,15 @@ class FakeRouter:
 
     def state(self) -> RouterState:
         world = self.world
-        return RouterState("http://router", True, world.generation, world.loaded, world.routing)
+        alive = not world.router_is_dead
+        return RouterState("http://router", alive, world.generation, world.loaded, world.routing)
 
     async def start(self, membership: Membership, routing: Routing) -> None:
         if self.world.loaded is None:
             await self.load(membership, routing)
 
     async def load(self, membership: Membership, routing: Routing) -> None:
-        self.world.loaded = membership
+        self.world.loaded, self.world.router_is_dead = membership, False
         self.world.generation += 1
         first = self.world.routing is None
         changed, self.world.routing = self.world.routing != routing, routing
@@ -211,7 +226,7 @@ class FakeRouter:
         self.world.switches.append(routing)
 
     async def check(self) -> bool:
-        return True
+        return not self.world.router_is_dead
 
     async def stop(self) -> None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -103,7 +104,9 @@ async def test_a_fence_and_the_restart_after_it_are_told_with_their_reasons_and_
     assert driver.world.killed == ["v1-1"]
     [fenced], [restarted] = told(driver, "node.fenced"), told(driver, "node.restarted")
     assert "3 probes in a row failed" in fenced
-    assert "ended with status -9" in restarted
+    assert restarted == (
+        "its process ended with status -9; its last words: out of memory; its end no. 1 in a row"
+    )
     assert driver.loop.keeper.fences == {"stable": 1}
     assert driver.loop.keeper.restarts == {"stable": 1}
 
@@ -188,6 +191,63 @@ async def test_a_node_that_ends_again_and_again_has_failed_and_that_is_told_once
     shown = status(driver.loop, driver.loop.router_state(), "fake")["pools"]["stable"]["nodes"][0]
     assert (shown["name"], shown["health"]) == ("v1-1", "failed")
     assert "its last words: out of memory" in shown["reason"]
+
+
+def shown(driver: Driver, name: str) -> dict[str, object]:
+    pools = status(driver.loop, driver.loop.router_state(), "fake")["pools"].values()
+    return next(node for pool in pools for node in pool["nodes"] if node["name"] == name)
+
+
+async def test_the_first_end_already_shows_its_last_words_until_the_node_is_well_again(
+    driver: Driver,
+) -> None:
+    driver.world.unstartable = True
+    driver.world.end("v1-1")
+    await driver.round()
+    ended = "v1-1 ended once (its process ended with status -9); its last words: out of memory"
+    assert shown(driver, "v1-1")["reason"] == ended
+    driver.world.unstartable = False
+    driver.world.slow.add("v1-1")
+    await driver.until(
+        lambda loop: shown(driver, "v1-1")["reason"] == f"loading; before that {ended}"
+    )
+    driver.world.slow.clear()
+    await driver.until_settled()
+    assert shown(driver, "v1-1")["reason"] == ""
+
+
+async def test_a_node_whose_log_cannot_be_read_is_started_all_the_same(driver: Driver) -> None:
+    driver.world.log_is_readable = False
+    driver.world.end("v1-1")
+    await driver.until(lambda loop: driver.world.started.count("v1-1") == 2)
+    [restarted] = told(driver, "node.restarted")
+    assert restarted == "its process ended with status -9; its end no. 1 in a row"
+    assert str(driver.loop.keeper.crashes.problem("v1-1")).endswith("its last words: none")
+
+
+async def test_an_end_that_is_seen_again_after_the_start_is_told_once(driver: Driver) -> None:
+    """The runtime was asked before the start, or has not been asked since."""
+    driver.world.end("v1-1")
+    await driver.loop.observer.look()
+    driver.world.answers.clear()
+    driver.loop.observe_soon()
+    await asyncio.sleep(0)  # it is asked, and will answer that the node ended
+    for _ in range(4):
+        await driver.loop.tick()
+        await but_for(driver, "observe")
+    driver.world.answers.set()
+    await but_for(driver, "")
+    await driver.loop.tick()
+    await driver.until_settled()
+    assert len(told(driver, "node.restarted")) == 1
+    assert driver.loop.keeper.restarts == {"stable": 1}
+    assert driver.world.started.count("v1-1") == 2
+
+
+async def but_for(driver: Driver, key: str) -> None:
+    """The jobs are done but for this one."""
+    while tasks := [task for k, task in driver.loop.jobs._tasks.items() if k != key]:
+        await asyncio.wait(tasks)
 
 
 async def test_a_node_that_the_runtime_cannot_start_is_not_tried_in_every_tick(

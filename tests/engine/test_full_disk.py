@@ -156,6 +156,22 @@ async def test_a_command_that_was_accepted_is_carried_out_when_the_disk_has_room
     assert phase(driver) is Phase.ROLLED_BACK
 
 
+async def test_an_nginx_that_died_meanwhile_is_started_and_that_is_told_afterwards(
+    driver: Driver, disk: Disk
+) -> None:
+    disk.fill()
+    while driver.loop._ledger.problem is None:
+        await driver.loop._ledger.tell("node.fenced", "v1-9", "killed: it froze")
+    driver.world.router_is_dead = True
+    await driver.loop.check_router()
+    await driver.round()
+    assert not driver.world.router_is_dead
+    assert "router.restarted" not in kinds(driver)
+    disk.empty()
+    await driver.round()
+    assert kinds(driver).count("router.restarted") == 1
+
+
 async def test_what_happened_to_nodes_meanwhile_is_told_afterwards(
     driver: Driver, disk: Disk
 ) -> None:

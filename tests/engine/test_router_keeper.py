@@ -9,8 +9,9 @@ from controller.core.desired import Desired
 from controller.core.errors import ReloadRejected
 from controller.core.routing import Endpoint, Group, Membership, Routing
 from controller.engine.jobs import Jobs
+from controller.engine.nodes import Tell
 from controller.engine.pace import Pace
-from controller.engine.router_keeper import RouterKeeper
+from controller.engine.router_keeper import RouterKeeper, nobody
 from tests.engine.fakes import FakeRouter, FakeWorld
 
 
@@ -33,9 +34,9 @@ class RefusingRouter(FakeRouter):
         raise ReloadRejected("nginx rejected it")
 
 
-def a_keeper(router: FakeRouter, clock: Seconds) -> tuple[RouterKeeper, Jobs]:
+def a_keeper(router: FakeRouter, clock: Seconds, tell: Tell = nobody) -> tuple[RouterKeeper, Jobs]:
     jobs = Jobs(lambda: None)
-    keeper = RouterKeeper(router, jobs)
+    keeper = RouterKeeper(router, jobs, tell)
     keeper.pace = Pace(5, 2.0, clock)
     return keeper, jobs
 
@@ -99,6 +100,50 @@ async def test_an_nginx_that_cannot_start_is_not_tried_at_every_check() -> None:
             await tasks[0]
         clock.now += 0.25
     assert 10 <= keeper.loads == keeper.revivals <= 5 + 20 / 2
+
+
+async def test_an_nginx_that_died_is_told_once_when_it_serves_again() -> None:
+    events: list[tuple[str, str, str]] = []
+
+    async def tell(kind: str, subject: str, message: str) -> None:
+        events.append((kind, subject, message))
+
+    router = RefusingRouter(FakeWorld())
+    keeper, jobs = a_keeper(router, Seconds(), tell)
+    keeper.revive(nodes(1))
+    await all_of(jobs)
+    assert (keeper.revivals, events) == (1, [])
+    keeper._router = FakeRouter(router.world)
+    for count in (1, 2):  # its next load, whoever asks for it, and one that is no news
+        await keeper.converge(nodes(count))
+        await all_of(jobs)
+    [(kind, subject, message)] = events
+    assert (kind, subject) == ("router.restarted", "router")
+    assert "connections of workers that died with it were cut" in message
+
+
+async def test_what_cannot_be_told_keeps_nobody_from_looking_after_nginx() -> None:
+    asked = asyncio.Event()
+
+    async def tell(_kind: str, _subject: str, _message: str) -> None:
+        asked.set()
+        await asyncio.Event().wait()  # a store that does not answer
+
+    world = FakeWorld()
+    keeper, jobs = a_keeper(FakeRouter(world), Seconds(), tell)
+    keeper.revive(nodes(1))
+    await asked.wait()
+    world.router_is_dead = True
+    assert not await keeper.runs()
+    keeper.revive(nodes(1))
+    while world.router_is_dead:
+        await asyncio.sleep(0)
+    await jobs.close()
+
+
+async def all_of(jobs: Jobs) -> None:
+    while tasks := list(jobs._tasks.values()):
+        await asyncio.wait(tasks)
 
 
 @dataclass
