@@ -22,6 +22,7 @@ from controller.adapters.files import last_lines
 from controller.adapters.state_folder import ControllerAddress, StateFolder
 from controller.api.app import create_app
 from controller.api.service import Service, build_service
+from controller.coming_up import not_ready
 from controller.core.errors import Refused
 from controller.settings import RuntimeChoice, Settings
 
@@ -159,11 +160,17 @@ def detach(arguments: list[str], state_dir: Path) -> str:
             stderr=output,
             start_new_session=True,
         )
-    return _wait_until_ready(folder, child, log_path)
+    return wait_until_ready(folder, child, log_path)
 
 
-def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes], log_path: Path) -> str:
-    deadline = time.monotonic() + _READY_SECONDS
+def wait_until_ready(
+    folder: StateFolder,
+    child: subprocess.Popen[bytes],
+    log_path: Path,
+    timeout_seconds: float = _READY_SECONDS,
+) -> str:
+    """The URL of the controller that `child` runs; raises Refused with the reason in time."""
+    deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise Refused(f"the controller ended at once. {last_lines(log_path)}")
@@ -171,11 +178,12 @@ def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes], log_p
         if address is not None and folder.is_locked() and _answers(address.url):
             return address.url
         time.sleep(0.2)
-    raise Refused(
-        f"the controller is not ready after {_READY_SECONDS:g} s. Not waited for any longer: it "
+    refusal = (
+        f"the controller is not ready after {timeout_seconds:g} s. Not waited for any longer: it "
         f"goes on in the background; `rollout status` tells when it is, {log_path} what it does, "
         f"`rollout down` stops it"
     )
+    raise Refused("\n  ".join([refusal, *not_ready(folder.path)]))
 
 
 def _answers(url: str) -> bool:
