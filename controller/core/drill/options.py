@@ -43,8 +43,8 @@ class Window:
         if inside:
             return None
         return (
-            f"it is {clock}, and its window is {self.text} ({self.timezone}); `--anytime` goes over "
-            f"that by hand"
+            f"it is {clock}, and its window is {self.text} ({self.timezone}); `--anytime` goes "
+            "over that by hand"
         )
 
 
