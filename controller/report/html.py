@@ -10,6 +10,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from controller.plan_views import plan
 from controller.report import copies
 from controller.report.gates import gate_line
 from controller.report.markdown import actual_share, options
@@ -17,7 +18,6 @@ from controller.report.record import Record
 from controller.report.shares import bars
 from controller.report.words import course, duration, headline, moment, people, plain
 from controller.report.worst import cases
-from controller.plan_views import plan
 
 _FOLDER: Final = Path(__file__).resolve().parent
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from controller.plan_views import plan
 from controller.report import copies
 from controller.report.gates import GateLine, gate_line
 from controller.report.record import Judgement, Record
 from controller.report.words import course, duration, headline, moment, people, plain
 from controller.report.worst import Case, cases
-from controller.plan_views import plan
 
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>#|~&!@])")
 
