@@ -48,7 +48,7 @@ class DockerFaults:
 
     def thaw(self, target: Target) -> None:
         container = self._if_living(target)
-        if container is not None:
+        if container is not None and container.status == "paused":  # else the engine calls it wrong
             self._do("thaw", target.node, container.unpause)
 
     def cut(self, target: Target) -> None:

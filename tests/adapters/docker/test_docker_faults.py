@@ -63,6 +63,18 @@ async def test_a_node_that_is_cut_off_says_nothing_until_it_is_reconnected(
         faults.cut(target)
 
 
+async def test_a_node_that_was_thawed_already_is_left_as_it_is(
+    runtime: DockerRuntime, a_spec: SpecMaker, faults: DockerFaults
+) -> None:
+    _, url = await a_node(runtime, a_spec)
+    target = faults.target("v1-0")
+    faults.freeze(target)
+    assert (await only_node(runtime)).paused
+    faults.thaw(target)
+    faults.thaw(target)  # as after a slow node, whose last pulse was over
+    assert asked(url) == "200"
+
+
 async def test_nobody_is_left_over_who_cut_a_node_off(
     runtime: DockerRuntime, a_spec: SpecMaker, faults: DockerFaults, client: Any, a_service: str
 ) -> None:
