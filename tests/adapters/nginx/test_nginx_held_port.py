@@ -39,7 +39,8 @@ async def bench(settings: RouterSettings, launcher: ProcessLauncher) -> AsyncIte
         await it.router.start(it.membership(v1=1), Routing("v1"))
         yield it
         await it.router.stop()
-        it.node("v1-1").die()
+        for node in it.nodes.values():
+            node.die()
 
 
 def kill(run_dir: Path) -> None:
