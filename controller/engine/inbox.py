@@ -4,6 +4,7 @@ have taken effect."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 
 from controller.core.errors import StoreUnavailable
@@ -15,7 +16,7 @@ class Inbox:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._intents: list[Intent] = []
-        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._waiting: dict[int, list[asyncio.Future[Outcome]]] = {}
         self._submitting = asyncio.Lock()
 
     async def add(
@@ -23,11 +24,21 @@ class Inbox:
     ) -> asyncio.Future[Outcome]:
         """From here on it survives a crash. Done when the loop has carried it out."""
         async with self._submitting:  # commands are carried out in the order of their ids
-            intent = await asyncio.to_thread(self._store.add_intent, command, arguments, actor)
+            intent = self._same_rollback(command, arguments)
+            if intent is None:
+                intent = await asyncio.to_thread(self._store.add_intent, command, arguments, actor)
+                self._intents.append(intent)
             answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-            self._waiting[intent.id] = answer
-            self._intents.append(intent)
+            self._waiting.setdefault(intent.id, []).append(answer)
         return answer
+
+    def _same_rollback(self, command: Command, arguments: dict[str, object]) -> Intent | None:
+        """One that waits already: two, given in fear, would go back two versions."""
+        ordered = (it for it in reversed(self._intents) if it.command in {"rollback", "start"})
+        last = next(ordered, None)  # a rollback after another start is another one
+        if command != "rollback" or last is None or last.command != command:
+            return None
+        return last if last.arguments == arguments else None
 
     async def read_again(self) -> None:
         """What was accepted and not carried out is in the store, whatever happened to us."""
@@ -37,7 +48,7 @@ class Inbox:
     def refuse(self, error: StoreUnavailable) -> None:
         """Nobody waits for a store that cannot write."""
         later = f"the command is accepted, and carried out once the state is written: {error}"
-        for waiting in self._waiting.values():
+        for waiting in itertools.chain.from_iterable(self._waiting.values()):
             if not waiting.done():
                 waiting.set_exception(StoreUnavailable(later))
         self._waiting.clear()
@@ -51,6 +62,6 @@ class Inbox:
     def answer(self, outcomes: Mapping[int, Outcome]) -> None:
         """Whoever still waits for one of these."""
         for intent_id, outcome in outcomes.items():
-            waiting = self._waiting.pop(intent_id, None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(outcome)
+            for waiting in self._waiting.pop(intent_id, []):
+                if not waiting.done():
+                    waiting.set_result(outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ class RefusingStore(SqlStore):
     def _refuse(self) -> None:
         if self.full:
             raise StoreUnavailable("the state cannot be written (database or disk is full)")
+
+
+class LittleRoomStore(RefusingStore):
+    """While `full` there is room for a command, and for no change that one makes."""
+
+    def add_intent(self, *arguments: object) -> object:
+        return SqlStore.add_intent(self, *arguments)
 
 
 @pytest.fixture(params=["a store that refuses", "a disk that is full"])
@@ -154,6 +162,47 @@ async def test_a_command_that_was_accepted_is_carried_out_when_the_disk_has_room
     disk.empty()
     await driver.until(lambda loop: loop.rollout.ended)
     assert phase(driver) is Phase.ROLLED_BACK
+
+
+@pytest.fixture
+async def cramped(world: FakeWorld, tmp_path: Path) -> AsyncIterator[Driver]:
+    driven = await Driver(world, LittleRoomStore.in_folder(tmp_path), Clock()).begin()
+    await driven.until_settled()
+    yield driven
+    await driven.loop.close()
+    driven.store.close()
+
+
+async def test_a_rollback_that_is_given_again_meanwhile_goes_back_once(cramped: Driver) -> None:
+    loop = cramped.loop
+    loop.versions["v0"] = replace(loop.versions["v1"], name="v0")
+    await loop._ledger.change(replace(loop.fleet, previous="v0"), None, "ann")
+    await a_canary_with_traffic(cramped)
+    cramped.store.full = True
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="accepted, and carried out once"):
+            await cramped.command("rollback", to=None)
+    cramped.store.full = False
+    await cramped.until(lambda _: not cramped.store.pending_intents())
+    assert phase(cramped) is Phase.ROLLED_BACK
+    assert loop.fleet.stable == "v1"
+
+
+async def test_two_who_give_the_same_rollback_get_the_same_answer(cramped: Driver) -> None:
+    await a_canary_with_traffic(cramped)
+    inbox = cramped.loop._inbox
+    answers = [await inbox.add("rollback", {"to": None}, actor) for actor in ("ann", "bob")]
+    await cramped.round()
+    assert await answers[0] == await answers[1]
+    assert (await answers[0]).refusal is None
+
+
+async def test_a_rollback_after_another_start_is_another_one(cramped: Driver) -> None:
+    inbox = cramped.loop._inbox
+    await inbox.add("rollback", {"to": None}, "ann")
+    await inbox.add("start", {"version": "v2"}, "ann")
+    await inbox.add("rollback", {"to": None}, "ann")
+    assert len(cramped.store.pending_intents()) == 3
 
 
 async def test_an_nginx_that_died_meanwhile_is_started_and_that_is_told_afterwards(
