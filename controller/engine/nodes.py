@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.core.desired import Desired, WantedNode
-from controller.core.errors import NodeUnavailable, RuntimeUnavailable
+from controller.core.errors import RuntimeUnavailable
 from controller.core.fleet import FleetConfig
 from controller.core.health import Health, NodeHealth
 from controller.core.routing import Membership
 from controller.core.version import Version
 from controller.engine.crashes import CRASHES_THAT_END, Crashes
+from controller.engine.drain import BatchesOver, Drain, no_batches
 from controller.engine.fencing import why_fenced
 from controller.engine.jobs import Jobs
 from controller.engine.last_words import last_words
@@ -31,14 +32,8 @@ _UNREADY_GRACE_SECONDS = 2.0  # of those that serve nobody
 
 _LOG_LINES = 50
 _LOG_SECONDS = 2.0  # a node's next start waits no longer for the last words of the one before
-_BATCHES_SECONDS = 2.0  # between two looks at those of a node that is to go
 
-BatchesOver = Callable[[str], Awaitable[bool]]  # by address; raises NodeUnavailable
 Tell = Callable[[str, str, str], Coroutine[Any, Any, None]]  # an event: kind, subject, message
-
-
-async def no_batches(_address: str) -> bool:
-    return True
 
 
 @dataclass(slots=True)
@@ -221,19 +216,21 @@ class NodeKeeper:
         if self.jobs.runs(f"node:{name}"):
             return
         self.ending.add(node.instance)  # from here on it gets no new traffic, also if wanted again
-        if not node.running or state is None or state.health is Health.STARTING:
+        # Of another controller's nodes nobody knows yet whether they serve: asking them tells.
+        loads = name in self._started and (state is None or state.health is Health.STARTING)
+        if not node.running or loads:
             self._begin(f"node:{name}", lambda: self.runtime.stop(name, _UNREADY_GRACE_SECONDS))
         else:
             self._begin(f"node:{name}", lambda: self._drain(node, health))
 
     async def _drain(self, node: ObservedNode, health: Mapping[str, NodeHealth]) -> None:
-        """Wait until the node's last request and batch have ended, at most `stream_drain`; then
-        stop it, unless it is wanted again by then. `health` is of every moment: one that is
+        """Wait until the node's last request, stream and batch have ended, at most `stream_drain`;
+        then stop it, unless it is wanted again by then. `health` is of every moment: one that is
         judged dead is killed, so that what it holds is given to others."""
-        began = time.monotonic()
-        look_at, deadline = began, began + self.config.stream_drain_seconds
-        silent, patience = 0, self.config.probes.believed_after
-        while time.monotonic() < deadline and node.address is not None and silent < patience:
+        deadline = time.monotonic() + self.config.stream_drain_seconds
+        patience = self.config.probes.believed_after
+        drain = Drain(node.address or "", self.client, self.batches_over, patience)
+        while time.monotonic() < deadline and node.address is not None:
             if node.name in self._wanted:
                 self.ending.discard(node.instance)
                 return
@@ -241,15 +238,8 @@ class NodeKeeper:
             if state is not None and state.is_silent(self.config.probes):
                 await self._bury(node.name)
                 return
-            try:
-                answer = await self.client.readiness(node.address, 1.0)
-                if answer.in_flight == 0 and time.monotonic() >= look_at:
-                    if await self.batches_over(node.address):
-                        break
-                    look_at = time.monotonic() + _BATCHES_SECONDS
-                silent = 0
-            except NodeUnavailable:  # a busy node, or a dead one that is not judged yet
-                silent += 1
+            if await drain.is_over():
+                break
             await asyncio.sleep(0.2)
         await self.runtime.stop(node.name, _STOP_GRACE_SECONDS)
         log.info("node.stopped name=%s", node.name)

@@ -157,3 +157,16 @@ async def test_what_is_no_batch_is_not_taken_for_one(
     node.body = json.dumps(wrong).encode()
     with pytest.raises(NodeUnavailable):
         await client.batch(node.address, "batch", 5)
+
+
+async def test_open_streams_are_counted_by_the_nodes_metrics(
+    client: NodeHttpClient, node: Node
+) -> None:
+    node.body = b"# TYPE asr_node_websocket_streams gauge\nasr_node_websocket_streams 3.0\n"
+    assert await client.streams(node.address, 5) == 3
+    assert node.asked == "/metrics"
+    node.body = b"# TYPE other gauge\nother 1.0\n"  # a node that knows none
+    assert await client.streams(node.address, 5) == 0
+    node.body = b"<html>"
+    with pytest.raises(NodeUnavailable, match="metrics"):
+        await client.streams(node.address, 5)

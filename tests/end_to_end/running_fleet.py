@@ -36,7 +36,7 @@ pools:
   stable: {{version: v1, nodes: 2}}
   backup: {{nodes: {backup}}}
   canary: {{nodes: 1}}
-router: {{port: {port}, stream_drain: 10s}}
+router: {{port: {port}, stream_drain: {drain}}}
 eval_sets: "{root}/eval_sets"
 drills:
   - {{drill: network-cut, cron: "0 0 29 2 *", eval_set: digits, clients: 2, steady: 3s, calm: 1s}}
@@ -62,6 +62,7 @@ class RunningFleet:
     runtime: str = "process"
     service: str = "e2e"
     backup_nodes: int = 1
+    stream_drain: str = "10s"
     router_port: int = field(default_factory=lambda: free_port())
     api_port: int = field(default_factory=lambda: free_port())
     _controller: subprocess.Popen[bytes] | None = None
@@ -78,7 +79,11 @@ class RunningFleet:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "fleet.yaml").write_text(
             FLEET.format(
-                root=ROOT, port=self.router_port, service=self.service, backup=self.backup_nodes
+                root=ROOT,
+                port=self.router_port,
+                service=self.service,
+                backup=self.backup_nodes,
+                drain=self.stream_drain,
             )
         )
         (self.folder / "quick.yaml").write_text(NO_GATES)

@@ -71,6 +71,8 @@ class FakeWorld:
     slow: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
+    streams: dict[str, int] = field(default_factory=dict)  # open ones, by node
+    asked_for_streams: asyncio.Event = field(default_factory=asyncio.Event)
     degraded: dict[str, str] = field(default_factory=dict)
     memory: dict[str, tuple[NodeMemory, ...]] = field(default_factory=dict)  # that nodes tell
     seconds: dict[str, float] = field(default_factory=dict)  # that a version takes for a clip
@@ -167,6 +169,11 @@ class FakeClient:
         memory = self.world.memory.get(node.name, ())
         reason = "" if ready else "loading"
         return Readiness(ready, reason, node.version, digest, 0, degraded, memory)
+
+    async def streams(self, address: str, timeout_seconds: float) -> int:
+        name = self._node(address).name
+        self.world.asked_for_streams.set()
+        return self.world.streams.get(name, 0)
 
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:
         node = self._node(address)

@@ -47,6 +47,9 @@ class FakeNodes:
     async def readiness(self, address: str, timeout_seconds: float) -> Readiness:
         raise NotImplementedError
 
+    async def streams(self, address: str, timeout_seconds: float) -> int:
+        raise NotImplementedError
+
 
 class StuckNodes(FakeNodes):
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str:

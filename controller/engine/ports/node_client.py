@@ -31,6 +31,10 @@ class NodeClient(Protocol):
 
     async def readiness(self, address: str, timeout_seconds: float) -> Readiness: ...
 
+    async def streams(self, address: str, timeout_seconds: float) -> int:
+        """How many WebSockets are open."""
+        ...
+
     async def transcribe(self, address: str, audio: Path, timeout_seconds: float) -> str: ...
 
     async def history(
