@@ -4,9 +4,12 @@ work off their last batches are in no list of its own. On the socket of the spoo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -25,6 +28,7 @@ _PASSED_BACK: Final = (
     "x-asr-version",
     "retry-after",
 )
+_END: Final = "done"  # id of the last event, as nodes have it
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)
 
 router = APIRouter()
@@ -54,12 +58,18 @@ async def batch(request: Request, batch_id: str) -> Response:
     node = node_of(batch_id)
     if node is None:
         return _unknown(batch_id)
+    try:
+        kept = await asyncio.to_thread(desk.results.find, batch_id)
+    except OSError:
+        return unavailable("The disk does not tell what is kept of this batch. Try again.")
+    if kept is not None:
+        return _kept(request, kept)  # it is finished: its node, if there is one, knows no more
     address = desk.address_of(node)
     if address is not None:
         return await _of_the_node(request, address)
     if desk.is_expected(node):
         return unavailable(f"Node {node}, which has this batch, is starting. Try again.")
-    return await _kept(desk, batch_id)
+    return _unknown(batch_id)
 
 
 async def _of_the_node(request: Request, address: str) -> Response:
@@ -89,12 +99,31 @@ async def _body(client: httpx.AsyncClient, answer: httpx.Response) -> AsyncItera
         await client.aclose()
 
 
-async def _kept(desk: BatchDesk, batch_id: str) -> Response:
-    found = await asyncio.to_thread(desk.results.find, batch_id)
-    if found is None:
-        return _unknown(batch_id)
+def _kept(request: Request, found: dict[str, Any]) -> Response:
+    """As its node would tell it, now that it is finished: there is nothing to cancel, either."""
     headers = {"Cache-Control": "no-store", "X-ASR-Node": found["node"]}
-    return JSONResponse(found, headers=headers)
+    if not request.url.path.endswith("/events"):
+        return JSONResponse(found, headers=headers)
+    last = request.headers.get("last-event-id", "")
+    if last == _END:  # a browser's EventSource asks again for ever, unless it is told that
+        return Response(status_code=204)
+    return Response("".join(_events(found, last)), 200, headers, "text/event-stream")
+
+
+def _events(found: dict[str, Any], last: str) -> Iterator[str]:
+    """How it stands, the files after the one that was seen last, and that this was all."""
+    after = int(last) if re.fullmatch(r"[0-9]{1,18}", last) else 0
+    summary = {name: value for name, value in found.items() if name != "files"}
+    yield _event("batch", summary)
+    files = [file for file in found.get("files", ()) if (file.get("cursor") or 0) > after]
+    for file in sorted(files, key=itemgetter("cursor")):
+        yield _event("file", file, file["cursor"])
+    yield _event("done", summary, _END)
+
+
+def _event(name: str, data: object, event_id: object = None) -> str:
+    line = "" if event_id is None else f"id: {event_id}\n"
+    return f"{line}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 def _unknown(batch_id: str) -> Response:

@@ -63,3 +63,52 @@ async def test_whoever_asks_a_node_reads_no_certificates(
         assert await node.batches(address, 5.0) == []
         await node.close()
     assert read == []
+
+
+KEPT: Final = {
+    "id": BATCH, "node": "v1-1", "finished_time": "2026-11-22T03:00:00Z",
+    "files": [{"cursor": 9, "text": "再见"}, {"cursor": 7, "text": "你好"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "is_expected"), [("127.0.0.1:9", True), (None, True), (None, False)]
+)
+async def test_a_kept_result_is_given_whatever_its_node_does(
+    results: BatchFolder, address: str | None, is_expected: bool
+) -> None:
+    """It hangs, or starts again and again."""
+    results.keep(KEPT)
+    async with desk(results, lambda _name: address, is_expected=is_expected) as router:
+        for method in ("GET", "DELETE"):  # which cancels what is not finished
+            answer = await router.request(method, f"/v1/batches/{BATCH}")
+            assert (answer.status_code, answer.json()) == (200, KEPT)
+
+
+async def test_a_result_that_the_disk_does_not_tell_is_not_said_to_be_gone(
+    results: BatchFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "batches").touch()  # whoever reads in it gets an OSError
+    async with desk(results, lambda _name: None) as router:
+        assert (await router.get(f"/v1/batches/{BATCH}")).status_code == 503
+
+
+async def test_whoever_lost_the_node_while_listening_hears_the_rest_of_a_kept_batch(
+    results: BatchFolder,
+) -> None:
+    results.keep(KEPT)
+    path = f"/v1/batches/{BATCH}/events"
+    async with desk(results, lambda _name: None) as router:
+        everything = await router.get(path)
+        rest = await router.get(path, headers={"Last-Event-ID": "7"})
+        nothing = await router.get(path, headers={"Last-Event-ID": "done"})
+    assert everything.headers["Content-Type"].startswith("text/event-stream")
+    assert names(everything) == ["batch", "7", "file", "9", "file", "done", "done"]
+    assert names(rest) == ["batch", "9", "file", "done", "done"]
+    assert nothing.status_code == 204
+
+
+def names(answer: httpx.Response) -> list[str]:
+    """The ids and the names of events, in order."""
+    lines = [line.partition(": ") for line in answer.text.splitlines()]
+    return [value for name, _, value in lines if name in {"id", "event"}]
