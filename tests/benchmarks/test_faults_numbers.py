@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from benchmarks import faults
+from benchmarks.faults_injected import doorbell
 from benchmarks.faults_injected.catalogue import FAULTS
 from benchmarks.faults_injected.doorbell import Doorbell
 from benchmarks.faults_injected.row import Row, Seen, row, shortcomings
@@ -157,6 +162,39 @@ def test_the_router_serves_again_after_the_last_connection_that_it_refused() -> 
     assert bell.served_again(100.6) == 100.6
     bell.rings.pop()
     assert bell.served_again(BEGAN) is None
+
+
+def test_who_still_waits_for_an_answer_does_not_keep_the_next_one_from_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doorbell, "_PATIENCE_SECONDS", 60.0)
+    third_asks = threading.Event()
+    asked: list[str] = []
+
+    class FirstWaitsForTheThird(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if len(asked) == 3:
+                third_asks.set()
+            assert third_asks.wait(timeout=60)
+            self.send_response(200)
+            self.end_headers()
+
+    with serving(FirstWaitsForTheThird) as url, Doorbell(url):
+        assert third_asks.wait(timeout=30)
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_every_fault_that_is_not_in_a_runtime_says_why() -> None:
