@@ -124,3 +124,15 @@ async def test_a_run_dir_too_long_for_a_socket_has_it_elsewhere(
         await router.stop()
     assert nginx_of(far) == []
     path.parent.rmdir()
+
+
+async def test_the_control_socket_is_taken_aside_once_per_start(bench: Bench) -> None:
+    await started(bench)
+    name = routing_switch.begun_socket(bench.settings.run_dir)  # `nginx -t` listens there, too
+    live = name.with_name(routing_switch.LIVE_SOCKET)
+    for _ in range(2):  # nginx may not have looked once by now
+        name.touch()
+        await asyncio.sleep(1)  # it looked five times, where it looks again
+    assert name.exists()
+    name.unlink()
+    assert live.exists()
