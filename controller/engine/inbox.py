@@ -4,8 +4,7 @@ have taken effect."""
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from controller.core.errors import StoreUnavailable
 from controller.engine.ports.store import Store
@@ -45,13 +44,13 @@ class Inbox:
         async with self._submitting:
             self._intents = await asyncio.to_thread(self._store.pending_intents)
 
-    def refuse(self, error: StoreUnavailable) -> None:
-        """Nobody waits for a store that cannot write."""
+    def refuse(self, error: StoreUnavailable, besides: Collection[int]) -> None:
+        """Nobody waits for a store that cannot write. `besides`: intents that are carried out."""
         later = f"the command is accepted, and carried out once the state is written: {error}"
-        for waiting in itertools.chain.from_iterable(self._waiting.values()):
-            if not waiting.done():
-                waiting.set_exception(StoreUnavailable(later))
-        self._waiting.clear()
+        for intent_id in self._waiting.keys() - besides:
+            for waiting in self._waiting.pop(intent_id):
+                if not waiting.done():
+                    waiting.set_exception(StoreUnavailable(later))
 
     def first(self) -> Intent | None:
         return self._intents[0] if self._intents else None

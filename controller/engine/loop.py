@@ -303,7 +303,7 @@ class Loop:
             await self._advance()
         except StoreUnavailable as error:
             self._ledger.failed(error)
-            self._inbox.refuse(error)
+            self._inbox.refuse(error, besides=outcomes.keys())
 
     async def _advance(self) -> None:
         now = self._ports.now()

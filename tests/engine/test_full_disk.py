@@ -205,6 +205,27 @@ async def test_a_rollback_after_another_start_is_another_one(cramped: Driver) ->
     assert len(cramped.store.pending_intents()) == 3
 
 
+async def test_a_command_that_was_carried_out_before_the_disk_was_full_is_answered_so(
+    cramped: Driver,
+) -> None:
+    await a_canary_with_traffic(cramped)
+    inbox, save = cramped.loop._inbox, cramped.store.save
+
+    def save_one(*arguments: object) -> list[object]:
+        saved = save(*arguments)
+        cramped.store.full = True
+        return saved
+
+    cramped.store.save = save_one
+    done = await inbox.add("rollback", {"to": None}, "ann")
+    not_done = await inbox.add("pause", {}, "ann")
+    await cramped.round()
+    assert (await done).refusal is None
+    with pytest.raises(StoreUnavailable, match="accepted, and carried out once"):
+        await not_done
+    assert phase(cramped) is Phase.ROLLED_BACK
+
+
 async def test_an_nginx_that_died_meanwhile_is_started_and_that_is_told_afterwards(
     driver: Driver, disk: Disk
 ) -> None:
