@@ -157,7 +157,8 @@ class SpoolFolder:
         return entry
 
     def delete(self, entry: SpoolEntry) -> None:
-        """Its sender wants neither recording nor answer any more. Raises OSError: both stay."""
+        """Its sender wants neither recording nor answer any more. Raises OSError: both may
+        stay on the disk."""
         with self._lock:
             if (known := self._entries.get(entry.id)) is None:
                 return
@@ -203,8 +204,12 @@ class SpoolFolder:
                     self.counts["dropped"] += 1
 
     def _forget(self, entry: SpoolEntry) -> None:
-        spool_entry.delete(self._folder(entry))
-        del self._entries[entry.id]
+        folder = self._folder(entry)
+        try:
+            spool_entry.delete(folder)
+        finally:
+            if not folder.exists():  # also where the disk does not say that this will last
+                del self._entries[entry.id]
 
     def summary(self) -> dict[str, Any]:
         """Of this moment, and counts since this controller began."""

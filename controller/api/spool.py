@@ -118,7 +118,7 @@ async def _delete(desk: SpoolDesk, entry: SpoolEntry) -> Response:
     try:
         await asyncio.to_thread(desk.folder.delete, entry)
     except OSError:
-        return unavailable("The disk does not let it go, so it is still there.", "not_deleted")
+        return unavailable("The disk does not let it go: it may still be there.", "not_deleted")
     return Response(status_code=204)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -189,6 +191,24 @@ def test_one_that_cannot_be_deleted_keeps_nobody_else(spools: Spools) -> None:
     assert folder.sweep() == 1
     assert not folder.body(other).exists()
     assert folder.waiting() == [gone]
+
+
+def test_one_whose_deletion_the_disk_does_not_confirm_is_known_no_more(
+    spools: Spools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = spools.open()
+    entry = keep(folder)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            folder.delete(entry)
+    assert folder.waiting() == []
+    folder.delete(entry)  # again, as its sender would
+    assert spools.open().waiting() == []
+
+
+def fail(_descriptor: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_failures_are_counted_across_restarts(spools: Spools) -> None:
