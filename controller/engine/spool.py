@@ -91,6 +91,11 @@ class SpoolKeeper:
         """For `status` and metrics."""
         return self._spool.summary()
 
+    @property
+    def remembered(self) -> set[str]:
+        """The ids of those that nodes failed on, or were too busy for."""
+        return {*self._due, *self._refused}
+
     async def round(self) -> None:
         """A timer calls this; the work is a job."""
         self._jobs.ensure(_JOB, self._work)
@@ -98,6 +103,7 @@ class SpoolKeeper:
     async def _work(self) -> None:
         await self._tell(self._told.before(self._spool.counts, len(self._spool.waiting())))
         await asyncio.to_thread(self._spool.sweep)
+        self._forget_who_waits_no_more()
         while (entry := self._next()) is not None and (addresses := self._addresses()):
             if not await self._ask(entry, addresses):
                 break  # it is tried again in the next round, before those behind it
@@ -107,6 +113,12 @@ class SpoolKeeper:
         now = time.monotonic()
         waiting = self._spool.waiting()
         return next((entry for entry in waiting if self._due.get(entry.id, 0.0) <= now), None)
+
+    def _forget_who_waits_no_more(self) -> None:
+        """Senders delete, and what is too old expires."""
+        waiting = {entry.id for entry in self._spool.waiting()}
+        self._due = {name: due for name, due in self._due.items() if name in waiting}
+        self._refused = Counter({name: n for name, n in self._refused.items() if name in waiting})
 
     async def _ask(self, entry: SpoolEntry, addresses: Sequence[str]) -> bool:
         """Whether to go on at once."""

@@ -256,6 +256,20 @@ async def test_what_waits_too_long_is_not_asked_any_more(bench: Bench) -> None:
     assert found.state is SpoolState.EXPIRED
 
 
+@pytest.mark.parametrize("behaviour", [die, be_busy])
+async def test_nothing_is_remembered_of_what_its_sender_deleted(
+    bench: Bench, behaviour: Behaviour
+) -> None:
+    [entry] = bench.keep("one")
+    bench.addresses = ["n:1"]
+    bench.sender.behaviours[b"one"] = behaviour
+    await bench.round()
+    assert entry.id in bench.keeper.remembered
+    bench.folder.delete(entry)
+    await bench.round()
+    assert bench.keeper.remembered == set()
+
+
 async def test_the_audit_tells_of_an_outage_once(bench: Bench) -> None:
     await bench.round()
     assert bench.events() == []
