@@ -86,10 +86,10 @@ def drill_history(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: Json = False,
 ) -> None:
-    """The drills that were, newest first, and the trend by month of all that are kept."""
+    """The drills that were, newest first, and the trend by month of the newest 1,000."""
     wanted = limit if as_json else _MOST
     reports = Client(state_dir).get("/api/drills/history", limit=wanted)
-    show(reports, as_json, lambda found: drill_views.history(found, limit))
+    show(reports, as_json, lambda found: drill_views.history(found, limit, _MOST))
 
 
 @drill_app.command("report")

@@ -60,20 +60,25 @@ def ended(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def history(reports: list[dict[str, Any]], most_lines: int) -> str:
-    """Newest first, and how each drill's numbers moved from month to month."""
+def history(reports: list[dict[str, Any]], most_lines: int, most: int) -> str:
+    """Newest first, and how each drill's numbers moved from month to month; there may be more than
+    the `most` that were asked for."""
     if not reports:
         return (
             "no drill has ended yet: `rollout drill list` names them and tells which is under way, "
             "`rollout drill run NAME` does one"
         )
     lines = [line for report in reports[:most_lines] for line in _lines(report)]
+    cut = len(reports) >= most
     if len(reports) > most_lines:
-        lines.append(f"… and {len(reports) - most_lines} older ones (`--limit` shows more)")
+        or_more = " or more" if cut else ""
+        older = f"{len(reports) - most_lines}{or_more}"
+        lines.append(f"… and {older} older ones (`--limit` shows more)")
     drill = ""
     for row in trend(reports):
         if not drill:
-            lines += ["", "by month (medians of those that broke something):"]
+            of = f"of the newest {most:,}; " if cut else ""
+            lines += ["", f"by month ({of}medians of those that broke something):"]
         if row["drill"] != drill:
             drill = row["drill"]
             lines.append(drill)

@@ -52,7 +52,7 @@ def test_what_failed_and_was_allowed_to_is_told_from_what_was_not() -> None:
     allowed = replace(REPORT, numbers=replace(REPORT.numbers, failed=3, failed_allowed=2))
     assert "| failed | 3, of which the promise allows 2 |" in markdown(allowed)
     assert "3 failed (2 of them may)" in drill_views.ended(allowed.to_dict())
-    assert "3 failed (2 of them may)" in drill_views.history([allowed.to_dict()], 20)
+    assert "3 failed (2 of them may)" in drill_views.history([allowed.to_dict()], 20, 1000)
     assert "0 failed," in drill_views.ended(REPORT.to_dict())
 
 
@@ -67,17 +67,26 @@ def test_the_trend_has_medians_by_month() -> None:
 def test_the_history_has_the_ids_and_each_drills_months_below_one_another() -> None:
     router = replace(late("2026-02", 1.0), drill="kill-router", id="20260202t033000z-kill-router")
     reports = [late("2026-02", 30.0), router, late("2026-01", 10.0)]
-    shown = drill_views.history([report.to_dict() for report in reports], 2).splitlines()
+    shown = drill_views.history([report.to_dict() for report in reports], 2, 1000).splitlines()
     assert REPORT.id in shown[0]
     assert "… and 1 older ones (`--limit` shows more)" in shown
     by_month = [line[:11].strip() for line in shown[shown.index("") + 2 :]]
     assert by_month == ["kill-router", "2026-02", "kill-stable", "2026-02", "2026-01"]
 
 
+def test_a_history_of_which_there_may_be_more_says_so() -> None:
+    reports = [REPORT.to_dict()] * 3
+    cut, whole = (drill_views.history(reports, 2, most) for most in (3, 4))
+    assert "… and 1 or more older ones" in cut
+    assert "by month (of the newest 3; medians" in cut
+    assert "… and 1 older ones" in whole
+    assert "by month (medians" in whole
+
+
 def test_what_broke_nothing_is_in_the_history_and_not_in_the_trend() -> None:
     refused = replace(REPORT, fault_at=None, outcome=Outcome.REFUSED, reasons=("too small",))
     assert drill_views.trend([refused.to_dict()]) == []
-    assert "too small" in drill_views.history([refused.to_dict()], 20)
+    assert "too small" in drill_views.history([refused.to_dict()], 20, 1000)
 
 
 def test_the_audit_has_one_line() -> None:
