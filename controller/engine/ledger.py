@@ -71,19 +71,21 @@ class Ledger:
         self._untold.append(self.event(kind, subject, message))
         await self.catch_up()
 
-    async def catch_up(self) -> None:
-        """Write down what could not be; where nothing is left to write, that it can be. Once a
-        tick: it is how the end of a problem is noticed. Raises nothing for a store that fails."""
+    async def catch_up(self, changed: bool = False) -> None:
+        """Write down what could not be; after a tick whose changes were written (`changed`), that
+        they can be. Once a tick: it is how the end of a problem is noticed. A small event may
+        find room where a change does not. Raises nothing for a store that fails."""
         async with self._telling:
-            while self._untold or self._failing is not None:
+            while self._untold or (changed and self._failing is not None):
                 told = len(self._untold)
                 try:
-                    await self.write([*self._untold, *self._recovery()])
+                    await self.write([*self._untold, *(self._recovery() if changed else [])])
                 except StoreUnavailable:
                     return
                 for _ in range(told):
                     self._untold.popleft()
-                self._failing = None
+                if changed:
+                    self._failing = None
 
     def _recovery(self) -> list[Event]:
         if self._failing is None:

@@ -280,8 +280,8 @@ class Loop:
         self.failover.look(self.router.state())
         outcomes: dict[int, Outcome] = {}
         try:
-            await self._change(outcomes)
-            await self._converge(self.desired())
+            written = await self._change(outcomes)
+            await self._converge(self.desired(), written)
         finally:  # who asked is told when it has taken effect, or cannot
             self._inbox.answer(outcomes)
         self.tick_seconds = time.perf_counter() - began
@@ -291,10 +291,10 @@ class Loop:
 
     # -- the parts of a tick --------------------------------------------------------------
 
-    async def _change(self, outcomes: dict[int, Outcome]) -> None:
+    async def _change(self, outcomes: dict[int, Outcome]) -> bool:
         """The state: what was asked for, then what its time has come for. Where the store cannot
-        write, the state is as before, the fleet is looked after by that, and the next tick tries
-        again."""
+        write (False), the state is as before, the fleet is looked after by that, and the next
+        tick tries again."""
         try:
             if self._failed:
                 await self._inbox.read_again()
@@ -304,6 +304,8 @@ class Loop:
         except StoreUnavailable as error:
             self._ledger.failed(error)
             self._inbox.refuse(error, besides=outcomes.keys())
+            return False
+        return True
 
     async def _advance(self) -> None:
         now = self._ports.now()
@@ -315,7 +317,7 @@ class Loop:
         if after != before or fleet != self.fleet:
             await self._ledger.change(fleet, after, "controller")
 
-    async def _converge(self, wanted: Desired) -> None:
+    async def _converge(self, wanted: Desired, written: bool) -> None:
         """The dead first, whose work is free then; then traffic, then the other nodes. All that
         takes time is a job, and none waits for another."""
         ready = {name for name, view in self.observer.views().items() if view.ready}
@@ -330,6 +332,6 @@ class Loop:
         self._people.converge(self.rollout)
         began = self._began_at
         running = self._ports.now() - began if began is not None else None
-        await self._ledger.catch_up()
+        await self._ledger.catch_up(changed=written)
         await self.failover.tell()
         await self.alarm.tell(wanted.alarm, running)

@@ -46,7 +46,11 @@ class RefusingStore(SqlStore):
 
 
 class LittleRoomStore(RefusingStore):
-    """While `full` there is room for a command, and for no change that one makes."""
+    """While `full` there is room for a command, or an event, and for no change that one makes."""
+
+    def save(self, *arguments: object) -> list[object]:
+        changes = any(it is not None for it in arguments[1:])
+        return super().save(*arguments) if changes else SqlStore.save(self, *arguments)
 
     def add_intent(self, *arguments: object) -> object:
         return SqlStore.add_intent(self, *arguments)
@@ -186,6 +190,23 @@ async def test_a_rollback_that_is_given_again_meanwhile_goes_back_once(cramped: 
     await cramped.until(lambda _: not cramped.store.pending_intents())
     assert phase(cramped) is Phase.ROLLED_BACK
     assert loop.fleet.stable == "v1"
+
+
+async def test_a_problem_ends_when_the_change_is_written_and_not_with_an_event(
+    cramped: Driver,
+) -> None:
+    await a_canary_with_traffic(cramped)
+    await cramped.loop._inbox.add("rollback", {"to": None}, "ann")
+    cramped.store.full = True
+    for _ in range(5):
+        await cramped.round()
+        assert cramped.loop.state_problem is not None
+    assert "state.recovered" not in kinds(cramped)
+    await cramped.until(lambda loop: "no rollout moves" in str(loop.alarm.text))
+    cramped.store.full = False
+    await cramped.until(lambda loop: loop.state_problem is None)
+    assert kinds(cramped).count("state.recovered") == 1
+    assert phase(cramped) is Phase.ROLLED_BACK
 
 
 async def test_two_who_give_the_same_rollback_get_the_same_answer(cramped: Driver) -> None:
