@@ -83,6 +83,9 @@ class DockerLauncher:
         self.stop(grace_seconds)
         self.start()
 
+    def let_go(self) -> None:
+        """Docker publishes no port of a container that does not run."""
+
     def stop(self, grace_seconds: float) -> None:
         for signal, seconds in {"SIGQUIT": grace_seconds, "SIGTERM": _TERM_SECONDS}.items():
             if self._is_serving():

@@ -50,6 +50,10 @@ class Launcher(Protocol):
         `grace_seconds`; 0: it hangs. Where it can, the other begins before they have ended."""
         ...
 
+    def let_go(self) -> None:
+        """Where nginx does not run, and no start follows: whoever asks is refused at once."""
+        ...
+
     def stop(self, grace_seconds: float) -> None:
         """QUIT: requests in flight end; after `grace_seconds` TERM, then KILL. Returns when
         nginx is gone."""

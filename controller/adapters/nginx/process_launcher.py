@@ -55,7 +55,7 @@ class ProcessLauncher:
         try:
             self._begin()
         except RouterUnavailable:
-            self._let_go()  # nobody waits for an nginx that does not come
+            self.let_go()
             raise
 
     def test(self, configuration: Path) -> str | None:
@@ -79,8 +79,12 @@ class ProcessLauncher:
             self._end(grace_seconds)
         self.start()
 
+    def let_go(self) -> None:
+        if not self.is_running():
+            self._close_port()  # nobody waits for an nginx that does not come
+
     def stop(self, grace_seconds: float) -> None:
-        self._let_go()  # first: a connection that is queued now would be answered by nobody
+        self._close_port()  # first: a connection that is queued now would be answered by nobody
         self._end(grace_seconds)
         self._leaving.end(grace_seconds)
 
@@ -118,7 +122,7 @@ class ProcessLauncher:
         if not wait_until(self._has_begun_or_ended, _START_SECONDS) or self._ended():
             raise RouterUnavailable(_why_not(output.read_text(errors="replace")))
 
-    def _let_go(self) -> None:
+    def _close_port(self) -> None:
         if self._held is not None:
             self._held.close()
 

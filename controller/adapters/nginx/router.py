@@ -59,7 +59,11 @@ class NginxRouter:
     async def load(self, membership: Membership, routing: Routing) -> None:
         ticket = self._order.ticket()
         async with self._loading:
-            await asyncio.to_thread(self._load, membership, routing, ticket)
+            try:
+                await asyncio.to_thread(self._load, membership, routing, ticket)
+            except Exception:
+                await asyncio.to_thread(self._launcher.let_go)
+                raise
 
     async def switch(self, routing: Routing) -> None:
         ticket = self._order.ticket()

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from controller.adapters.nginx.held_port import HeldPort
 from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.settings import RouterSettings
-from controller.core.errors import RouterUnavailable
+from controller.core.errors import ReloadRejected, RouterUnavailable
 from controller.core.routing import Routing
 
 
@@ -84,6 +85,27 @@ async def test_nobody_waits_for_an_nginx_that_does_not_start(
     with pytest.raises(RouterUnavailable):
         await asyncio.to_thread(launcher.start)
     assert is_refused(bench.settings)
+
+
+@pytest.mark.parametrize("objection", ["a word it does not know", RouterUnavailable("no nginx")])
+async def test_nobody_waits_for_an_nginx_that_takes_no_configuration(
+    bench: Bench,
+    launcher: ProcessLauncher,
+    objection: str | Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await asyncio.to_thread(kill, bench.settings.run_dir)
+    with monkeypatch.context() as while_it_objects:
+        while_it_objects.setattr(launcher, "test", Mock(side_effect=[objection] * 9))
+        with pytest.raises((ReloadRejected, RouterUnavailable)):
+            await bench.router.load(bench.membership(v1=1), Routing("v1"))
+    for _ in range(100):  # the killed ones may still be closing their copies of the socket
+        if is_refused(bench.settings):
+            break
+        await asyncio.sleep(0.1)
+    assert is_refused(bench.settings)
+    await bench.router.load(bench.membership(v1=1), Routing("v1"))
+    assert await bench.node_of() == "v1-1"
 
 
 async def test_a_port_that_somebody_else_has_is_said_as_before(
