@@ -189,10 +189,12 @@ class ProcessLauncher:
 
     def _session(self) -> list[psutil.Process]:
         """The living processes of nginx's session. The kernel gives the number of a session
-        to nobody else while one of it lives."""
+        to nobody else while one of it lives. Without a pid file, which an nginx that was replaced
+        deletes when it ends, all that run in our folder."""
         session = self._pid()
         folder = self.config_root.resolve()
-        return [p for p in psutil.process_iter() if session and _is_nginx_of(p, session, folder)]
+        found = (p for p in psutil.process_iter() if _is_nginx_of(p, session, folder))
+        return [p for p in found if p not in self._leaving]
 
     def _retire_orphans(self) -> None:
         """Workers whose master was killed serve on and hold the port. They let go of it at
@@ -220,10 +222,11 @@ def packaged_nginx() -> str:
     return str(nginx_binary())
 
 
-def _is_nginx_of(process: psutil.Process, session: int, folder: Path) -> bool:
+def _is_nginx_of(process: psutil.Process, session: int | None, folder: Path) -> bool:
     """One in `folder`: since a reboot the session of an old pid file may be another nginx's."""
     try:
-        is_nginx = os.getsid(process.pid) == session and "nginx" in process.name()
+        of_session = session is None or os.getsid(process.pid) == session
+        is_nginx = of_session and "nginx" in process.name()
         return is_nginx and Path(process.cwd()) == folder
     except (OSError, psutil.Error):
         return False

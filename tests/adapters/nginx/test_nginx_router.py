@@ -165,6 +165,15 @@ async def test_a_killed_nginx_is_started_again_by_the_next_load(bench: Bench) ->
     )
 
 
+async def test_orphans_without_a_pid_file_are_retired_too(bench: Bench) -> None:
+    pid = await started(bench)
+    os.kill(pid, signal.SIGKILL)
+    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(pid)], 10)
+    (bench.settings.run_dir / "nginx.pid").unlink()
+    await bench.router.load(bench.membership(v1=1), Routing("v1"))
+    assert await bench.node_of() == "v1-1"
+
+
 async def test_another_controller_adopts_the_nginx_that_runs(
     bench: Bench, new_router: NewRouter
 ) -> None:
