@@ -240,6 +240,7 @@ class Loop:
         await self._people.resume(saved.rollout)
         await self._inbox.read_again()
         await self.observer.look()
+        self.observer.adopt(await self.router.left_behind())
         await self.router.start(self.desired())
         self.observer.adopt(self.router.state().loaded)
         self.failover.resume(self.router.state())

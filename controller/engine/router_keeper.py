@@ -42,6 +42,11 @@ class RouterKeeper:
     def state(self) -> RouterState:
         return self._router.state()
 
+    async def left_behind(self) -> Membership | None:
+        """The nodes of an nginx that died while no controller ran: those of them that still run
+        are to serve at once, as they would have if it had not."""
+        return await self._router.left_behind()
+
     async def start(self, wanted: Desired) -> None:
         """Start the router, or adopt the one that runs."""
         await self._router.start(wanted.membership, wanted.routing)

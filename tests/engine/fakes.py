@@ -212,8 +212,11 @@ class FakeRouter:
         alive = not world.router_is_dead
         return RouterState("http://router", alive, world.generation, world.loaded, world.routing)
 
+    async def left_behind(self) -> Membership | None:
+        return self.world.loaded if self.world.router_is_dead else None
+
     async def start(self, membership: Membership, routing: Routing) -> None:
-        if self.world.loaded is None:
+        if self.world.loaded is None or self.world.router_is_dead:
             await self.load(membership, routing)
 
     async def load(self, membership: Membership, routing: Routing) -> None:

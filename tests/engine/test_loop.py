@@ -283,6 +283,16 @@ async def test_one_late_answer_after_a_restart_moves_no_traffic(driver: Driver) 
     assert (driver.world.loaded, driver.world.routing) == (loaded, routing)
 
 
+async def test_an_nginx_that_died_with_the_controller_starts_with_the_nodes_that_still_run(
+    driver: Driver,
+) -> None:
+    """Not without any, until they were probed: nobody would be answered meanwhile."""
+    loaded, routing = driver.world.loaded, driver.world.routing
+    driver.world.router_is_dead = True
+    await driver.kill_and_restart()
+    assert (driver.world.loaded, driver.world.routing) == (loaded, routing)
+
+
 async def test_a_crash_after_every_round_changes_nothing_of_the_outcome(driver: Driver) -> None:
     await driver.start()
     for _ in range(60):

@@ -46,6 +46,9 @@ class NginxRouter:
     def state(self) -> RouterState:
         return self._state
 
+    async def left_behind(self) -> Membership | None:
+        return await asyncio.to_thread(self._left_behind)
+
     async def start(self, membership: Membership, routing: Routing) -> None:
         """Start nginx, or adopt the one that runs, and load.
 
@@ -193,6 +196,10 @@ class NginxRouter:
         self._state = RouterState(self._settings.url, True, generation, membership, routing)
         log.info("router.adopted generation=%s", generation)
         return None if membership is None else (membership, routing)
+
+    def _left_behind(self) -> Membership | None:
+        found = None if self._launcher.is_running() else self._written_down()
+        return found[0] if found is not None else None
 
     def _written_down(self) -> tuple[Membership, Routing] | None:
         self._generations.create()

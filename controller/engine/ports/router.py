@@ -28,6 +28,10 @@ class Router(Protocol):
         """From memory; no I/O."""
         ...
 
+    async def left_behind(self) -> Membership | None:
+        """What an nginx that does not run any more served with; None where one runs."""
+        ...
+
     async def start(self, membership: Membership, routing: Routing) -> None:
         """Start nginx, or adopt the one that runs (after a crash of the controller), and load."""
         ...

@@ -197,6 +197,15 @@ async def test_a_controller_that_knows_no_node_yet_keeps_what_it_adopts(
     assert await bench.node_of() == "v2-1"
 
 
+async def test_what_a_dead_nginx_served_with_is_known_to_the_next_controller(
+    bench: Bench, new_router: NewRouter
+) -> None:
+    await started(bench)
+    assert await new_router().left_behind() is None  # it runs, and is adopted
+    await asyncio.to_thread(ProcessLauncher(bench.settings.run_dir).stop, 0)
+    assert await new_router().left_behind() == bench.membership(v1=1, v2=1)
+
+
 async def test_nginx_is_never_started_twice(bench: Bench) -> None:
     pid = await started(bench)
     pid_file = bench.settings.run_dir / "nginx.pid"
