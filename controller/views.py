@@ -33,6 +33,7 @@ def status(value: dict[str, Any]) -> str:
         )
     for name, pool in value["pools"].items():
         lines += _pool(name, pool)
+    lines += _leaving(value.get("leaving", []))
     return "\n".join([*lines, *rollout(value["rollout"])])
 
 
@@ -54,6 +55,13 @@ def _actual(traffic: dict[str, Any]) -> str:
 
 def _asks(rollout: dict[str, Any]) -> bool:
     return rollout["consent"] == "required" and rollout["phase"] not in ENDED
+
+
+def _leaving(nodes: Sequence[dict[str, Any]]) -> list[str]:
+    if not nodes:
+        return []
+    lines = [f"  {node['name']:<16} {node['version']}" for node in nodes]
+    return ["leaving, when their last requests, streams and batches have ended", *lines]
 
 
 def _pool(name: str, pool: dict[str, Any]) -> list[str]:

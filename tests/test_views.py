@@ -43,6 +43,13 @@ def test_the_status_is_a_tree_of_router_pools_and_rollout() -> None:
     ]
 
 
+def test_a_node_that_ends_after_its_last_stream_is_told_below_the_pools() -> None:
+    lines = views.status(STATUS | {"leaving": [NODE | {"name": "v2-1", "version": "v2"}]})
+    told = lines.splitlines()[4:6]
+    assert told[0].startswith("leaving, when their last requests, streams")
+    assert told[1].split() == ["v2-1", "v2"]
+
+
 def test_requests_that_wait_for_a_node_are_told_of_while_there_are_some() -> None:
     waits = {"waiting": 3, "oldest_seconds": 41.6}
     lines = views.status(STATUS | {"spool": waits}).splitlines()

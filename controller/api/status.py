@@ -28,6 +28,7 @@ def status(loop: Loop, router: RouterState, runtime: str) -> dict[str, Any]:
         "runtime": runtime,
         "router": _router(router, loop.traffic) | {"settled": _is_settled(wanted, router)},
         "pools": {pool.value: _pool(loop, wanted, pool) for pool in Pool},
+        "leaving": _leaving(loop, wanted),
         "rollout": _rollout(loop, loop.rollout) if loop.rollout is not None else None,
         "fleet": {
             "stable": loop.fleet.stable,
@@ -100,6 +101,12 @@ def _pool(loop: Loop, wanted: Desired, pool: Pool) -> dict[str, Any]:
         "digest": loop.observer.digests.get(version) if version else None,
         "nodes": [_node(loop, node.name, node.version) for node in nodes],
     }
+
+
+def _leaving(loop: Loop, wanted: Desired) -> list[dict[str, Any]]:
+    """Nodes that get nothing new, and end when the last request, stream and batch has ended."""
+    nodes = loop.observer.nodes.items()
+    return [_node(loop, name, node.version) for name, node in nodes if not wanted.wants(name)]
 
 
 def _node(loop: Loop, name: str, version: str) -> dict[str, Any]:

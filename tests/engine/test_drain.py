@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from controller.api.status import status
 from controller.core.errors import NodeUnavailable
 from controller.core.version import Version
 from controller.engine import drain
@@ -103,5 +104,7 @@ async def test_what_another_controller_left_to_drain_is_asked_not_stopped(driver
     async with asyncio.timeout(30):
         await driver.world.asked_for_streams.wait()
     assert "v2-9" in driver.world.nodes
+    told = status(driver.loop, driver.loop.router_state(), "process")
+    assert [node["name"] for node in told["leaving"]] == ["v2-9"]
     driver.world.streams.clear()
     await driver.until(lambda _: "v2-9" not in driver.world.nodes)
