@@ -80,9 +80,10 @@ class Throughput:
 
     def load(self, now: float) -> float | None:
         """What stable was asked for; None where it is not known (yet)."""
-        first = now - WINDOW_SECONDS
-        self._seconds = {at: s for at, s in self._seconds.items() if at >= first}
-        counted = now - self._began_at if self._began_at is not None else 0.0
+        began = self._began_at if self._began_at is not None else now
+        first = max(began, now - WINDOW_SECONDS)  # what came before is read all at once
+        self._seconds = {at: s for at, s in self._seconds.items() if at >= int(first)}
+        counted = now - began
         if counted < _KNOWN_AFTER_SECONDS:
             return None
         seen = self._seconds.values()

@@ -35,6 +35,13 @@ def test_a_load_that_is_over_is_forgotten() -> None:
     assert throughput.load(1030 + WINDOW_SECONDS) == 0
 
 
+def test_what_was_served_while_no_controller_counted_is_no_load_of_now() -> None:
+    throughput = counted(30)
+    for at in range(970, 1000):  # read from the log at once, after a restart
+        throughput.answered(at, 3.0)
+    assert throughput.load(1030) == pytest.approx(3.0)
+
+
 def test_what_was_refused_for_want_of_room_is_load_too() -> None:
     throughput = counted(60)
     for at in range(1000, 1060):
