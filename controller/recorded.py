@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,8 @@ T = TypeVar("T")
 
 
 def ask_or_read(state_dir: Path, ask: Callable[[Client], T], read: Callable[[SqlStore], T]) -> T:
-    """The controller's answer, or the folder's. Raises Unreachable where there is neither."""
+    """The controller's answer, or the folder's, with what waits there for the next controller on
+    the error stream. Raises Unreachable where there is neither."""
     try:
         return ask(Client(state_dir))
     except Unreachable:
@@ -26,6 +28,12 @@ def ask_or_read(state_dir: Path, ask: Callable[[Client], T], read: Callable[[Sql
 
     store = SqlStore.in_folder(state_dir)
     try:
+        for intent in store.pending_intents():
+            print(
+                f"rollout: a {intent.command} of {intent.at:%Y-%m-%d %H:%M:%S} UTC by "
+                f"{intent.actor} is not in this yet: the next controller carries it out",
+                file=sys.stderr,
+            )
         return read(store)
     finally:
         store.close()

@@ -123,6 +123,17 @@ def test_history_and_audit_are_read_in_the_state_folder_where_no_controller_runs
     assert isinstance(followed.exception, Unreachable)
 
 
+def test_what_waits_for_the_next_controller_is_told_beside_what_is_recorded(
+    tmp_path: Path,
+) -> None:
+    store = SqlStore.in_folder(tmp_path)
+    store.add_intent("rollback", {"to": None, "force": False}, "ann")
+    store.close()
+    history = CliRunner().invoke(app, ["history", "--state-dir", str(tmp_path)])
+    assert "a rollback of" in history.stderr
+    assert "by ann is not in this yet" in history.stderr
+
+
 def test_without_a_controller_and_a_state_folder_nothing_answers(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["report", "--state-dir", str(tmp_path / "none")])
     assert isinstance(result.exception, Unreachable)
