@@ -121,7 +121,7 @@ def desired(
     main = main_version(config, fleet, views, serving)
     nodes = _wanted(config, fleet, active, main, views, evaluated)
     alike = {name for name, view in views.items() if view.version == main}
-    membership = without_held(_membership(nodes, views), held)
+    membership = without_held(_without_bad(_membership(nodes, views), main, fleet.bad), held)
     if shares:
         membership = shared(membership, main, alike)
     if not membership.groups and loaded is not None and loaded.groups:
@@ -214,6 +214,15 @@ def _membership(nodes: Iterable[WantedNode], views: Mapping[str, NodeView]) -> M
     return Membership(
         tuple(Group(name, tuple(sorted(group))) for name, group in sorted(groups.items()))
     )
+
+
+def _without_bad(membership: Membership, main: str, bad: Collection[str]) -> Membership:
+    """Where nobody is ready who should serve, the router falls to whoever there is: but never to
+    a version that is marked bad, which is kept warm for a person who wants it back."""
+    present = membership.group_names()
+    if main in present or BACKUP_GROUP in present:
+        return membership
+    return Membership(tuple(group for group in membership.groups if group.name not in bad))
 
 
 def _routing(

@@ -155,6 +155,16 @@ def test_a_retired_version_that_comes_back_as_canary_uses_its_warm_nodes() -> No
     assert names(found, Pool.RETIRED) == ["v2-2"]
 
 
+def test_a_bad_version_that_is_kept_warm_never_serves_in_place_of_stable() -> None:
+    """As after a restart, where its nodes are ready before those of stable are."""
+    fleet = replace(Fleet("v1"), retired="v2", retired_until=NOON, bad=frozenset({"v2"}))
+    assert plan("v2-1", "v2-2", fleet=fleet, serving=None).membership.groups == ()
+    both = plan("v1-1", "v2-1", fleet=fleet, serving=None)
+    assert both.membership.group_names() == {"v1", "v2"}  # going back on would need no reload
+    good = replace(fleet, bad=frozenset())
+    assert plan("v2-1", fleet=good, serving=None).membership.group_names() == {"v2"}
+
+
 def test_an_evaluated_version_has_a_node_that_is_never_behind_the_router() -> None:
     views = {name: view(name) for name in ("v1-1", "v1-2", "v3-1")}
     found = desired(CONFIG, Fleet("v1"), None, views, Routing("v1"), None, evaluated={"v3"})
