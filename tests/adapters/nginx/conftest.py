@@ -54,7 +54,7 @@ async def bench(
             yield it
         finally:
             await client.aclose()
-            await router.stop()
+            await it.router.stop()
             for node in it.nodes.values():
                 node.die()
 

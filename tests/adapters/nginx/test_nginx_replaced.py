@@ -35,7 +35,7 @@ def new_router(settings: RouterSettings, held: HeldPort) -> Callable[[], NginxRo
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "_LOAD_SECONDS", 1.0)
+    monkeypatch.setattr(running, "_LOAD_SECONDS", 2.0)
 
 
 class Slow:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ Launched = TypeVar("Launched", bound=ProcessLauncher)
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "_LOAD_SECONDS", 1.0)
+    monkeypatch.setattr(running, "_LOAD_SECONDS", 2.0)
 
 
 def lose_control_socket(settings: RouterSettings) -> None:
@@ -58,12 +59,19 @@ class RestartedMeanwhile(ProcessLauncher):
         begun = routing_switch.begun_socket(self.config_root)
         live = begun.with_name(routing_switch.LIVE_SOCKET)  # nginx may have taken it aside by now
         while not any(map(routing_switch._is_listening, (begun, live))):
-            pass
+            time.sleep(0.01)
+        while not self.is_running():  # it listens before it has written its pid
+            time.sleep(0.01)
         return super().test(configuration)
+
+    def stop(self, grace_seconds: float) -> None:
+        super().stop(grace_seconds)
+        if self.restarted is not None:
+            self.restarted.wait()
 
 
 async def test_an_nginx_that_came_back_by_itself_keeps_its_socket_and_its_life(
-    bench: Bench, impatient: None
+    bench: Bench,
 ) -> None:
     wanted = bench.membership(v1=1)
     await bench.router.start(wanted, Routing("v1"))
@@ -77,12 +85,13 @@ async def test_an_nginx_that_came_back_by_itself_keeps_its_socket_and_its_life(
         assert launcher.restarted is not None
         assert master(bench.settings.run_dir) == launcher.restarted.pid
         assert await later.check()
-    launcher.restarted.wait()
 
 
 async def test_where_only_the_control_socket_is_lost_what_is_in_flight_is_answered(
     bench: Bench, impatient: None
 ) -> None:
+    settings = replace(bench.settings, stream_drain_seconds=60)
+    bench.router = NginxRouter(settings, ProcessLauncher(settings.run_dir))
     await bench.router.start(bench.membership(v1=1), Routing("v1"))
     pid = master(bench.settings.run_dir)
     bench.node("v1-1").behave = slowly
@@ -96,7 +105,7 @@ async def test_where_only_the_control_socket_is_lost_what_is_in_flight_is_answer
 
 
 def slowly(request: BaseHTTPRequestHandler) -> bool:
-    time.sleep(4.0)  # longer than the router waits for its nginx, shorter than nginx may end for
+    time.sleep(8.0)  # longer than the router waits for its nginx, shorter than nginx may end for
     return False
 
 
