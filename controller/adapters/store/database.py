@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from alembic import command as alembic_command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine, ExceptionContext
-from sqlalchemy.exc import DatabaseError, OperationalError
 
 from controller.core.errors import StoreUnavailable
+
+_MAKE_ROOM: Final = "Make room on the disk of the state folder"
+_LOOK: Final = "Look at the state folder: its owner, its mount, and whether its disk is well"
+# By primary result code (https://www.sqlite.org/rescode.html).
+_REMEDIES: Final = {
+    sqlite3.SQLITE_FULL: _MAKE_ROOM,
+    sqlite3.SQLITE_IOERR: _MAKE_ROOM,  # also the shared memory that does not fit
+    sqlite3.SQLITE_BUSY: "Another program holds its database: end that one",
+    sqlite3.SQLITE_LOCKED: "Another program holds its database: end that one",
+    sqlite3.SQLITE_READONLY: _LOOK,
+    sqlite3.SQLITE_CANTOPEN: _LOOK,
+    sqlite3.SQLITE_PERM: _LOOK,
+    sqlite3.SQLITE_CORRUPT: _LOOK,
+    sqlite3.SQLITE_NOTADB: _LOOK,
+}
 
 
 def open_database(url: str) -> Engine:
@@ -34,12 +49,13 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _translate(context: ExceptionContext) -> None:
-    """Of what the database itself fails with, a full disk above all; never a mistake of ours."""
-    error = context.sqlalchemy_exception
-    if isinstance(error, OperationalError) or type(error) is DatabaseError:
+    """Of what the machine makes it fail with; a mistake of ours is none of these."""
+    number = getattr(context.original_exception, "sqlite_errorcode", None)
+    remedy = _REMEDIES.get(number & 0xFF) if number is not None else None  # extended: the low byte
+    if remedy is not None:
         raise StoreUnavailable(
             f"the state cannot be read or written ({context.original_exception}), and what is not "
-            f"written is not done. Make room on the disk of the state folder"
+            f"written is not done. {remedy}"
         )
 
 
