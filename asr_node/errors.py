@@ -3,6 +3,7 @@
 NodeError
 ├── StartRefused      the node does not start: bad model folder, port or data folder in use
 ├── LoadFailed        the model could not be loaded after the server began to listen
+│   └── DeviceFailed  its GPU is not there, or does not work any more
 ├── OutOfMemory       a GPU has no room, not even for one utterance
 ├── ModelFailed       the model raised an error
 ├── OptionRefused     the model cannot do what a request asks of it
@@ -29,6 +30,10 @@ class StartRefused(NodeError):
 
 class LoadFailed(NodeError):
     """Says why the model cannot serve."""
+
+
+class DeviceFailed(LoadFailed):
+    """Says which. The process that worked on it is of no more use (CUDA: its context is lost)."""
 
 
 class OutOfMemory(NodeError):

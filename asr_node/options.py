@@ -136,7 +136,7 @@ def _compute(add: Add) -> None:
         default="cpu",
         help="when a GPU has no memory left for one utterance: go on with the CPU (slower, and "
         "/readyz says degraded), hold all work until POST /admin/device says where to go on, or "
-        "refuse the requests and be not ready",
+        "refuse the requests and be not ready; with cpu also where a GPU that served is gone",
     )
     add(
         "--recycle-after",

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from asr_node.errors import LoadFailed, StartRefused
+from asr_node.errors import DeviceFailed, StartRefused
 
 CUDA_DRIVER: Final = "libcuda.so.1"
 ROCM: Final = Path("/dev/kfd")  # AMD's GPUs, which torch calls CUDA, too
@@ -36,8 +36,8 @@ def _has_gpu_driver() -> bool:
 
 
 def torch_device(asked: str) -> str:
-    """ "auto" is CUDA, then MPS, then the CPU. Raises LoadFailed where what was asked for is not
-    there."""
+    """ "auto" is CUDA, then MPS, then the CPU. Raises DeviceFailed where what was asked for is
+    not there."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -46,15 +46,15 @@ def torch_device(asked: str) -> str:
         case "auto":
             return "cuda:0" if gpus else "mps" if apple else "cpu"
         case "mps" if not apple:
-            raise LoadFailed("device mps was asked for, but torch sees no Apple GPU")
+            raise DeviceFailed("device mps was asked for, but torch sees no Apple GPU")
         case "cpu" | "mps":
             return asked
     return f"cuda:{cuda_index(asked, gpus)}"
 
 
 def cuda_index(asked: str, gpus: int) -> int:
-    """The number in "cuda:1"; 0 in "cuda". Raises LoadFailed where there is no such GPU."""
+    """The number in "cuda:1"; 0 in "cuda". Raises DeviceFailed where there is no such GPU."""
     index = int(asked.partition(":")[2] or 0)
     if index >= gpus:
-        raise LoadFailed(f"device {asked} was asked for, but there are {gpus} CUDA devices")
+        raise DeviceFailed(f"device {asked} was asked for, but there are {gpus} CUDA devices")
     return index

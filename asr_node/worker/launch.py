@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from asr_node.errors import LoadFailed, OutOfMemory
+from asr_node.errors import LoadFailed, NodeError
 from asr_node.log import event
 from asr_node.settings import Settings
 from asr_node.worker.operations import Loaded
@@ -19,7 +19,7 @@ class Running:
 
     process: WorkerProcess
     loaded: Loaded
-    short_of_memory: str | None = None  # why it is on the CPU though a GPU was asked for
+    instead: NodeError | None = None  # why it is on the CPU though a GPU was asked for
     utterances: int = 0  # it has had
 
     async def load(self, device: str) -> None:
@@ -35,23 +35,33 @@ class Launcher:
     digests: dict[str, str] = field(default_factory=dict)  # of the first worker; then the rule
 
     async def launch(
-        self, device: str, progress: Callable[[str], Any], *, or_cpu: bool = True
+        self,
+        device: str,
+        progress: Callable[[str], Any],
+        *,
+        or_cpu_after: tuple[type[NodeError], ...] = (),
     ) -> Running:
-        """`or_cpu`: where the device has no room, if --on-oom says so.
+        """`or_cpu_after`: what the device may fail with, for the CPU to take over, if --on-oom
+        says so.
 
         Raises LoadFailed, ModelFailed, StartRefused, OutOfMemory or WorkerEnded: then no process
         is left."""
+        try:
+            return await self._start(device, progress)
+        except or_cpu_after as error:
+            if self.settings.on_oom != "cpu":
+                raise
+            instead = error
+        running = await self._start("cpu", progress)
+        running.instead = instead
+        return running
+
+    async def _start(self, device: str, progress: Callable[[str], Any]) -> Running:
         process = await WorkerProcess.start(self.settings)
         try:
             progress("computing the model's digest")
             self._check(await process.call("resolve"))
-            try:
-                running = await _warm(process, device, progress)
-            except OutOfMemory as error:
-                if not or_cpu or self.settings.on_oom != "cpu":
-                    raise
-                running = await _warm(process, "cpu", progress)
-                running.short_of_memory = str(error)
+            running = await _warm(process, device, progress)
         except BaseException:
             await process.end()
             raise

@@ -1,4 +1,4 @@
-"""The memory of GPUs, without an import of torch where no engine has imported it."""
+"""GPUs, without an import of torch where no engine has imported it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ from asr_node.memory import DeviceMemory
 
 # torch has an error of its own for CUDA; cuBLAS, MPS and CTranslate2 only say so in words.
 OUT_OF_MEMORY: Final = re.compile(r"out of memory|ALLOC_FAILED", re.IGNORECASE)
+# "CUDA error: …" is torch's, "CUDA failed with error …" CTranslate2's, the rest that of libraries.
+DEVICE_FAILED: Final = re.compile(
+    r"(CUDA|HIP|cuDNN|CUDA runtime) error|CUDA failed|No CUDA GPUs|(CUBLAS|CUDNN|CUFFT)_STATUS",
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Also where an engine has wrapped the error in one of its own."""
+    return _is_or_wraps(error, "OutOfMemoryError", OUT_OF_MEMORY)
+
+
+def is_device_failure(error: BaseException | None) -> bool:
+    """As `is_out_of_memory`, of all that a GPU or its driver fails with."""
+    return _is_or_wraps(error, "AcceleratorError", DEVICE_FAILED)
+
+
+def _is_or_wraps(error: BaseException | None, name: str, words: re.Pattern[str]) -> bool:
     while error is not None:
         names = {kind.__name__ for kind in type(error).__mro__}
-        in_words = isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error))
-        if "OutOfMemoryError" in names or in_words:
+        if name in names or (isinstance(error, RuntimeError) and words.search(str(error))):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_node.digest import model_digest
-from asr_node.errors import LoadFailed, OutOfMemory
+from asr_node.errors import DeviceFailed, LoadFailed, OutOfMemory
 from asr_node.memory import DeviceMemory
 from asr_node.recognizer import (
     Capabilities,
@@ -22,7 +22,12 @@ from asr_node.recognizer import (
 )
 from asr_node.recognizers import make_engine
 from asr_node.settings import Settings
-from asr_node.worker.memory import clear_device_cache, gpu_memory, is_out_of_memory
+from asr_node.worker.memory import (
+    clear_device_cache,
+    gpu_memory,
+    is_device_failure,
+    is_out_of_memory,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Operations:
         """On another device than now, the old one stays where the new one fails; on the same,
         there is none then.
 
-        Raises LoadFailed; OutOfMemory where the device has no room for it."""
+        Raises LoadFailed; DeviceFailed where that is the device's fault; OutOfMemory where it has
+        no room for it."""
         if self._recognizer is not None and self._recognizer.device == device:
             self.unload()  # there may be no room for two
         with _translated(device):
@@ -81,8 +87,8 @@ class Operations:
             recognizer.warm_up()
 
     def transcribe(self, batch: Sequence[Samples], options: DecodeOptions) -> Heard:
-        """Raises OutOfMemory where not even a single one of them fits; else whatever the model
-        raises."""
+        """Raises OutOfMemory where not even a single one of them fits; DeviceFailed; else whatever
+        the model raises."""
         began = time.monotonic()
         sizes: list[int] = []
         transcripts = self._in_halves(batch, options, sizes)
@@ -130,10 +136,15 @@ class Operations:
 
 @contextmanager
 def _translated(device: str) -> Iterator[None]:
-    """Raises OutOfMemory for that of a GPU; where the CPU's is out, there is no way on."""
+    """Raises OutOfMemory and DeviceFailed for a GPU's; where the CPU's memory is out, there is no
+    way on."""
     try:
         yield
     except Exception as error:
-        if device == "cpu" or not is_out_of_memory(error):
+        if device == "cpu" or isinstance(error, DeviceFailed):
             raise
-        raise OutOfMemory(f"out of memory on {device}: {error}") from error
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"out of memory on {device}: {error}") from error
+        if is_device_failure(error):
+            raise DeviceFailed(f"{device} failed: {error}") from error
+        raise

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 import psutil
 
-from asr_node.errors import ModelFailed, NodeError, OptionRefused, OutOfMemory, WorkerEnded
+from asr_node.errors import (
+    DeviceFailed,
+    ModelFailed,
+    NodeError,
+    OptionRefused,
+    OutOfMemory,
+    WorkerEnded,
+)
 from asr_node.log import event
 from asr_node.memory import DeviceMemory, resident_bytes
 from asr_node.recognizer import SAMPLE_RATE, Samples
@@ -67,7 +74,8 @@ class Slot:
 
     async def start(self) -> None:
         """The first worker. Raises LoadFailed, StartRefused, OutOfMemory or WorkerEnded."""
-        self._take(await self._launcher.launch(self.device, self._become))
+        launching = self._launcher.launch(self.device, self._become, or_cpu_after=(OutOfMemory,))
+        self._take(await launching)
         self.start_later()
 
     def start_later(self) -> None:
@@ -123,15 +131,17 @@ class Slot:
 
     def _take(self, running: Running) -> None:
         self.running = running
-        if running.short_of_memory is not None:
-            self._degrade(running.short_of_memory)
+        self.device = running.loaded.device  # "auto" chooses once: a GPU that goes is told
+        if running.instead is not None:
+            self._degrade(running.instead)
         self._become(READY)
 
-    def _degrade(self, why: str) -> None:
+    def _degrade(self, error: NodeError) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
+        what = "out of GPU memory" if isinstance(error, OutOfMemory) else "its GPU failed"
         self.device = "cpu"
-        self.degraded = f"moved to the CPU: out of GPU memory at {at} ({why})"
-        event("device.degraded", level=logging.ERROR, device="cpu", reason=why)
+        self.degraded = f"moved to the CPU: {what} at {at} ({error})"
+        event("device.degraded", level=logging.ERROR, device="cpu", reason=str(error))
 
     async def _run(self) -> None:
         while True:
@@ -182,11 +192,12 @@ class Slot:
         running.utterances += len(batch)
         try:
             await self._ask(running, batch)
-        except WorkerEnded as error:
+        except (WorkerEnded, DeviceFailed) as error:
+            await running.process.end()
             self._ended(running, str(error), batch)
             await self._results.worker_ended(batch, str(error))
         except OutOfMemory as error:
-            await self._out_of_memory(running, batch, str(error))
+            await self._out_of_memory(running, batch, error)
         except OptionRefused as error:
             self._results.option_refused(batch, error)
         except ModelFailed as error:
@@ -208,9 +219,11 @@ class Slot:
         self.gpu_memory = heard.gpu_memory
         self._results.heard(batch, heard, running.loaded.device)
 
-    async def _out_of_memory(self, running: Running, batch: Sequence[Item], why: str) -> None:
+    async def _out_of_memory(
+        self, running: Running, batch: Sequence[Item], error: OutOfMemory
+    ) -> None:
         """As --on-oom says; where the request is not refused, it goes back into the line."""
-        policy = self._settings.on_oom
+        policy, why = self._settings.on_oom, str(error)
         event("device.out_of_memory", level=logging.ERROR, reason=why, on_oom=policy)
         if policy == "fail":
             self._become(f"{why}; POST /admin/device or /admin/reload makes it serve again")
@@ -225,13 +238,13 @@ class Slot:
             return
         try:
             await self._load(running, "cpu")
-        except WorkerEnded as error:
-            self._ended(running, str(error), [])
-        except NodeError as error:
-            self._become(f"{why}, and the CPU cannot take over: {error}")
+        except WorkerEnded as ended:
+            self._ended(running, str(ended), [])
+        except NodeError as other:
+            self._become(f"{why}, and the CPU cannot take over: {other}")
             self._on_stuck()
             return
-        self._degrade(why)
+        self._degrade(error)
         if self.running is not None:
             self._become(READY)
 
@@ -245,7 +258,7 @@ class Slot:
             if not isinstance(error, WorkerEnded):
                 await self._check_loaded(running, error)
             raise
-        self.device = device
+        self.device = running.loaded.device
 
     async def _check_loaded(self, running: Running, error: NodeError) -> None:
         """On the same device there may be no room for two: the old model went first."""
@@ -272,7 +285,11 @@ class Slot:
         for attempt in range(10**9):
             await self._pause(BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)])
             try:
-                self._take(await self._launcher.launch(self.device, _nobody))
+                self._take(
+                    await self._launcher.launch(
+                        self.device, _nobody, or_cpu_after=(OutOfMemory, DeviceFailed)
+                    )
+                )
                 self.restarts += 1
                 return
             except NodeError as error:
@@ -325,7 +342,7 @@ class Slot:
         if psutil.virtual_memory().available < resident_bytes(running.process.pid):
             return None
         try:
-            return await self._launcher.launch(device, _nobody, or_cpu=False)
+            return await self._launcher.launch(device, _nobody)
         except (OutOfMemory, WorkerEnded) as error:
             event("worker.start_failed", level=logging.ERROR, reason=str(error))
             return None

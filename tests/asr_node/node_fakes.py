@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from asr_node.errors import LoadFailed
+from asr_node.errors import DeviceFailed, LoadFailed
 from asr_node.recognizer import (
     SAMPLE_RATE,
     Capabilities,
@@ -76,7 +76,8 @@ class FakeRecognizer:
 
     `deadly`: audio of so many samples ends the process by that signal. `fault`: what it raises.
     `leaks_bytes`: with each utterance, for ever.
-    `short_of_memory`: with so many utterances or more at once, off the CPU, torch's own error."""
+    `short_of_memory`: with so many utterances or more at once, off the CPU, torch's own error.
+    `device_failed`: off the CPU, what torch raises where a GPU fell off the bus."""
 
     def __init__(self, folder: Path) -> None:
         self.gate = Flag(folder / "gate")
@@ -88,6 +89,7 @@ class FakeRecognizer:
         self._deadly = Slot(folder / "deadly", {})
         self._short = Slot(folder / "short", None)
         self._leaks = Slot(folder / "leaks", 0)
+        self._device_failed = Flag(folder / "device_failed")
 
     @property
     def warmed_up(self) -> bool:
@@ -142,6 +144,10 @@ class FakeRecognizer:
         self._short.set(value)
 
     @property
+    def device_failed(self) -> Flag:
+        return self._device_failed
+
+    @property
     def leaks_bytes(self) -> int:
         return self._leaks.get()
 
@@ -171,6 +177,8 @@ class WorkerRecognizer(FakeRecognizer):
         self._leaked += [b"x" * self.leaks_bytes for _ in batch]
         if self.device != "cpu" and self.short_of_memory is not None:
             self._run_out_of_memory(len(batch))
+        if self.device != "cpu" and self.device_failed.is_set():
+            self._lose_device()
         with self._heard.open("ab") as file:
             file.write(pickle.dumps([(samples.size, options) for samples in batch]))
         if self.fault is not None:
@@ -187,6 +195,11 @@ class WorkerRecognizer(FakeRecognizer):
         if utterances >= self.short_of_memory:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
+    def _lose_device(self) -> None:
+        import torch
+
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
 
 class FakeEngine:
     """`loading` closed: still loading. `fault`: why it cannot be loaded."""
@@ -201,6 +214,7 @@ class FakeEngine:
         self.loading = Flag(hidden / "loading")
         self._fault = Slot(hidden / "engine_fault", None)
         self._no_room = Slot(hidden / "no_room", False)
+        self._gpus = Slot(hidden / "gpus", None)
 
     @property
     def fault(self) -> str | None:
@@ -219,6 +233,15 @@ class FakeEngine:
     def no_room(self, value: bool) -> None:
         self._no_room.set(value)
 
+    @property
+    def gpus(self) -> int | None:
+        """None: as many as are asked for, and "auto" takes none."""
+        return self._gpus.get()
+
+    @gpus.setter
+    def gpus(self, value: int | None) -> None:
+        self._gpus.set(value)
+
 
 class WorkerEngine(FakeEngine):
     """The end that the worker holds."""
@@ -235,7 +258,9 @@ class WorkerEngine(FakeEngine):
             raise LoadFailed(self.fault)
         if self.no_room and device != "cpu":
             raise RuntimeError("CUDA failed with error out of memory")
-        found = "cpu" if device == "auto" else device
+        if device not in {"auto", "cpu"} and self.gpus == 0:
+            raise DeviceFailed(f"device {device} was asked for, but there are 0 CUDA devices")
+        found = ("cuda:0" if self.gpus else "cpu") if device == "auto" else device
         return WorkerRecognizer(folders["model"] / ".fake", found)
 
     def load_voice_activity(self, folders: Mapping[str, Path]) -> Loudness:
