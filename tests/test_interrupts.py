@@ -49,9 +49,20 @@ def controller() -> Iterator[Controller]:
     with Controller() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _heeded() -> Iterator[None]:
+    """A shell starts what it runs in the background with this signal ignored, which children
+    inherit; of a handler they get the default."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +77,14 @@ def test_ctrl_c_says_that_what_was_begun_goes_on(
 ) -> None:
     url = f"http://127.0.0.1:{controller.server_port}"
     command = [sys.executable, "-m", "controller.cli", *arguments]
-    process = subprocess.Popen(
-        command, env=os.environ | {"ASR_ROLLOUT_URL": url}, stderr=subprocess.PIPE, text=True
-    )
-    assert controller.asked.wait(60)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    environment = os.environ | {"ASR_ROLLOUT_URL": url}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert controller.asked.wait(60)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, word in said) == (1, True), said
     assert "Traceback" not in said
 

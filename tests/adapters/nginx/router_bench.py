@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psutil
 from speech_node_fakes import FakeNode
 
 from controller.adapters.nginx.access_log import AccessLogReader, Request
+from controller.adapters.nginx.process_launcher import ProcessLauncher
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.nginx.settings import RouterSettings
 from controller.core.routing import Group, Membership, Routing
+
+Launched = TypeVar("Launched", bound=ProcessLauncher)
 
 
 @dataclass
@@ -50,7 +56,7 @@ class Bench:
 
     async def logged(self, request_id: str) -> Request:
         """The log line of a request; it is written after the answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 reader = AccessLogReader(self.router.access_log)
                 for request in reader.read():
@@ -70,6 +76,15 @@ def nginx_of(run_dir: Path) -> list[int]:
         if str(run_dir) in " ".join(process.info["cmdline"] or [])
     ]
     return [p.pid for master in masters for p in [master, *master.children()]]
+
+
+@asynccontextmanager
+async def stopped_at_the_end(launcher: Launched) -> AsyncIterator[Launched]:
+    """Of a launcher that the bench does not know."""
+    try:
+        yield launcher
+    finally:
+        await asyncio.to_thread(launcher.stop, 5)
 
 
 async def started(bench: Bench) -> int:

@@ -37,11 +37,13 @@ def launcher(settings: RouterSettings, held: HeldPort) -> ProcessLauncher:
 async def bench(settings: RouterSettings, launcher: ProcessLauncher) -> AsyncIterator[Bench]:
     async with httpx.AsyncClient(base_url=settings.url, timeout=30) as client:
         it = Bench(settings, NginxRouter(settings, launcher), client)
-        await it.router.start(it.membership(v1=1), Routing("v1"))
-        yield it
-        await it.router.stop()
-        for node in it.nodes.values():
-            node.die()
+        try:
+            await it.router.start(it.membership(v1=1), Routing("v1"))
+            yield it
+        finally:
+            await it.router.stop()
+            for node in it.nodes.values():
+                node.die()
 
 
 def kill(run_dir: Path) -> None:
@@ -54,6 +56,13 @@ def kill(run_dir: Path) -> None:
 def is_refused(settings: RouterSettings) -> bool:
     with socket.socket() as client:
         return client.connect_ex((settings.host, settings.port)) != 0
+
+
+async def until_refused(settings: RouterSettings) -> None:
+    """Killed ones may still be closing their copies of the socket."""
+    async with asyncio.timeout(60):
+        while not is_refused(settings):
+            await asyncio.sleep(0.01)
 
 
 async def test_who_comes_while_it_is_away_waits_and_is_answered(
@@ -84,7 +93,7 @@ async def test_nobody_waits_for_an_nginx_that_does_not_start(
     (bench.settings.run_dir / "nginx.conf").write_text("nonsense;")
     with pytest.raises(RouterUnavailable):
         await asyncio.to_thread(launcher.start)
-    assert is_refused(bench.settings)
+    await until_refused(bench.settings)
 
 
 @pytest.mark.parametrize("objection", ["a word it does not know", RouterUnavailable("no nginx")])
@@ -99,11 +108,7 @@ async def test_nobody_waits_for_an_nginx_that_takes_no_configuration(
         while_it_objects.setattr(launcher, "test", Mock(side_effect=[objection] * 9))
         with pytest.raises((ReloadRejected, RouterUnavailable)):
             await bench.router.load(bench.membership(v1=1), Routing("v1"))
-    for _ in range(100):  # the killed ones may still be closing their copies of the socket
-        if is_refused(bench.settings):
-            break
-        await asyncio.sleep(0.1)
-    assert is_refused(bench.settings)
+    await until_refused(bench.settings)
     await bench.router.load(bench.membership(v1=1), Routing("v1"))
     assert await bench.node_of() == "v1-1"
 

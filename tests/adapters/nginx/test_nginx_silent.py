@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
-from router_bench import Bench, master
+from router_bench import Bench, master, stopped_at_the_end
 
 from controller.adapters import routing_switch
 from controller.adapters.nginx import door, running
@@ -24,8 +23,6 @@ from controller.adapters.nginx.settings import RouterSettings
 from controller.core.errors import ReloadRejected, RouterUnavailable
 from controller.core.routing import Membership, Routing
 
-Launched = TypeVar("Launched", bound=ProcessLauncher)
-
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,14 +31,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lose_control_socket(settings: RouterSettings) -> None:
     routing_switch.control_socket(settings.run_dir).unlink()
-
-
-@asynccontextmanager
-async def stopped_at_the_end(launcher: Launched) -> AsyncIterator[Launched]:
-    try:
-        yield launcher
-    finally:
-        await asyncio.to_thread(launcher.stop, 5)
 
 
 class RestartedMeanwhile(ProcessLauncher):
@@ -76,7 +65,7 @@ async def test_an_nginx_that_came_back_by_itself_keeps_its_socket_and_its_life(
     wanted = bench.membership(v1=1)
     await bench.router.start(wanted, Routing("v1"))
     killed = psutil.Process(master(bench.settings.run_dir))
-    for process in [*killed.children(), killed]:
+    for process in [killed, *killed.children()]:  # the master first: it starts workers anew
         process.kill()
     await asyncio.to_thread(psutil.wait_procs, [killed], 10)
     async with stopped_at_the_end(RestartedMeanwhile(bench.settings.run_dir)) as launcher:
@@ -110,7 +99,7 @@ def slowly(request: BaseHTTPRequestHandler) -> bool:
 
 
 async def arrived(bench: Bench) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not bench.node("v1-1").requests:
             await asyncio.sleep(0.01)
 

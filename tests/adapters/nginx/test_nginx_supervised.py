@@ -15,6 +15,7 @@ import psutil
 import pytest
 from router_bench import Bench
 
+from benchmarks.faults_injected.hands import is_dead
 from controller.adapters.nginx.process_launcher import packaged_nginx
 from controller.adapters.nginx.router import NginxRouter
 from controller.adapters.routing_switch import begun_socket
@@ -83,9 +84,7 @@ async def test_whatever_is_killed_of_it_new_connections_are_served_again(
 
         async def whole() -> bool:
             gone = {"master": [master, *workers], "workers": workers, "all": [master, *workers]}
-            return await bench.router.check() and not any(
-                p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in gone[killed]
-            )
+            return await bench.router.check() and all(map(is_dead, gone[killed]))
 
         await bench.client.aclose()  # an orphan serves a kept connection to its end
         await until(whole)

@@ -130,9 +130,11 @@ async def test_the_control_socket_is_taken_aside_once_per_start(bench: Bench) ->
     await started(bench)
     name = routing_switch.begun_socket(bench.settings.run_dir)  # `nginx -t` listens there, too
     live = name.with_name(routing_switch.LIVE_SOCKET)
-    for _ in range(2):  # nginx may not have looked once by now
+    taken = 0
+    for _ in range(3):
         name.touch()
-        await asyncio.sleep(1)  # it looked five times, where it looks again
-    assert name.exists()
-    name.unlink()
+        await asyncio.sleep(0.6)  # in which it looks thrice, where it looks again
+        taken += not name.exists()
+    name.unlink(missing_ok=True)
+    assert taken <= 1  # nginx may not have looked once before that
     assert live.exists()
