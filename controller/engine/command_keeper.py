@@ -6,15 +6,17 @@ import datetime
 from collections.abc import Callable
 from dataclasses import replace
 
-from controller.core.errors import Refused
+from controller.core.errors import Refused, StoreUnavailable
 from controller.core.fleet import FleetConfig
 from controller.core.rollout import Rollout
+from controller.core.routing import Routing
+from controller.core.unwritten import words
 from controller.core.verdict import Verdict
 from controller.core.version import Version
 from controller.engine.audit import command_event
 from controller.engine.commands import State, carry_out, check_start, settle
 from controller.engine.gate_keeper import GateKeeper
-from controller.engine.inbox import Inbox
+from controller.engine.inbox import Inbox, is_unwritten
 from controller.engine.ledger import Ledger, is_same
 from controller.engine.records import Intent, Outcome
 from controller.engine.review_keeper import ReviewKeeper
@@ -43,6 +45,8 @@ class CommandKeeper:
         self._people = people
         self._verdicts = verdicts
         self._now = now
+        self._in_vain: tuple[Intent, ...] = ()  # wait for a store that cannot write
+        self._problem = ""
 
     def check_start(self, version: str, force: bool) -> None:
         """Raise Refused now where `start` would be refused anyway, whatever its plan."""
@@ -50,10 +54,47 @@ class CommandKeeper:
 
     async def carry_out(self, outcomes: dict[int, Outcome]) -> None:
         """All that waits. The outcomes of those that were carried out are in `outcomes`, also
-        where the next one fails."""
-        while intent := self._inbox.first():
-            outcomes[intent.id] = await self._carry_out(intent)
-            self._inbox.remove(intent)
+        where the next one fails.
+
+        Raises StoreUnavailable; then rollbacks that wait move traffic all the same."""
+        try:
+            await self._inbox.catch_up()
+            while intent := self._inbox.first():
+                outcomes[intent.id] = await self._carry_out(intent)
+                self._inbox.remove(intent)
+        except StoreUnavailable as error:
+            self._ledger.unwritten_stable = self._rolled_back_to(outcomes)
+            self._in_vain, self._problem = self._inbox.pending(), str(error)
+            raise
+        self._ledger.unwritten_stable = None
+
+    def _rolled_back_to(self, outcomes: dict[int, Outcome]) -> str | None:
+        """The version that is stable once the rollbacks that wait are carried out; None where
+        there are none. What would be refused is refused at once where it is not written down."""
+        state, now, target = self._state(), self._now(), None
+        for intent in filter(_is_rollback, self._inbox.pending()):
+            try:
+                state, _ = carry_out(intent, state, now)
+                target = state.fleet.stable
+            except Refused as refusal:
+                if is_unwritten(intent):
+                    outcomes[intent.id] = Outcome(str(refusal), refusal)
+                    self._inbox.remove(intent)
+        return target
+
+    def answer(self, outcomes: dict[int, Outcome], routing: Routing | None) -> None:
+        """Tell who waits what has taken effect, or cannot now; `routing` is what holds."""
+        self._inbox.answer(outcomes)
+        for intent in self._in_vain:
+            self._inbox.refuse(intent, self._why(intent, routing))
+        self._in_vain = ()
+
+    def _why(self, intent: Intent, routing: Routing | None) -> str:
+        target = self._ledger.unwritten_stable
+        if target is not None and _is_rollback(intent):
+            return words(target, routing, self._problem, written=not is_unwritten(intent))
+        once = "the command is accepted, and carried out once the state is written"
+        return f"{once}: {self._problem}"
 
     async def _carry_out(self, intent: Intent) -> Outcome:
         state = replace(self._state(), earlier=await self._ledger.earlier())
@@ -89,3 +130,7 @@ class CommandKeeper:
         if rollout is not None:
             rollout = replace(rollout, verdicts=self._verdicts(rollout))
         return State(self._config, self._ledger.fleet, rollout, frozenset(self._versions))
+
+
+def _is_rollback(intent: Intent) -> bool:
+    return intent.command == "rollback"

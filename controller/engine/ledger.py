@@ -38,6 +38,7 @@ class Ledger:
         self._failing: tuple[datetime.datetime, str] | None = None  # since when, and why
         self.fleet = fleet
         self.rollout: Rollout | None = None
+        self.unwritten_stable: str | None = None  # by a rollback that moves traffic meanwhile
 
     @property
     def problem(self) -> str | None:
@@ -45,9 +46,11 @@ class Ledger:
         if self._failing is None:
             return None
         since, reason = self._failing
+        held = f"`rollback` asks for all traffic on {self.unwritten_stable}. "
         return (
-            f"since {since:%H:%M:%S} UTC {reason}. Until then no rollout moves and no command is "
-            f"taken; nodes and traffic are looked after"
+            f"since {since:%H:%M:%S} UTC {reason}. {held if self.unwritten_stable else ''}Until "
+            f"then no rollout moves and no command is taken but `rollback`, which moves traffic; "
+            f"nodes and traffic are looked after"
         )
 
     async def load(self) -> Saved:

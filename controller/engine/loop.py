@@ -13,6 +13,7 @@ from controller.core.errors import StoreUnavailable
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Rollout
 from controller.core.step_verdicts import with_live
+from controller.core.unwritten import all_on
 from controller.core.verdict import Verdict
 from controller.core.version import Version
 from controller.core.waiting import next_action
@@ -58,11 +59,10 @@ class Loop:
         self._wake = asyncio.Event()
         self._ticked = asyncio.Event()
         self._began_at: datetime.datetime | None = None
-        self._failed = False
         self.tick_seconds = 0.0  # of the last one
         self.ticks = Timing()
         self.jobs = Jobs(self.wake)
-        self._inbox = Inbox(ports.store)
+        self._inbox = Inbox(ports.store, ports.now)
         self._put_together()
 
     def _put_together(self) -> None:
@@ -170,7 +170,9 @@ class Loop:
         self.jobs.ensure("observe", self.observer.look)
 
     async def submit(self, command: Command, arguments: dict[str, object], actor: str) -> Outcome:
-        """Accept a command: it is written down, carried out by the next tick, and answered."""
+        """Accept a command: it is written down, carried out by the next tick, and answered.
+
+        Raises StoreUnavailable; of a rollback, when it has moved traffic all the same."""
         try:
             answer = await self._inbox.add(command, arguments, actor)
         except StoreUnavailable as error:
@@ -218,7 +220,7 @@ class Loop:
 
     def desired(self) -> Desired:
         router = self.router.state()
-        return desired(
+        wanted = desired(
             self.config,
             self.fleet,
             self.rollout,
@@ -229,6 +231,8 @@ class Loop:
             shares=self.failover.shares,
             held=self.failover.held,
         )
+        rolled_back_to = self._ledger.unwritten_stable
+        return wanted if rolled_back_to is None else all_on(wanted, rolled_back_to)
 
     # -- running --------------------------------------------------------------------------
 
@@ -238,7 +242,7 @@ class Loop:
         self.observer.digests.update(saved.digests)
         await self._watch.resume()
         await self._people.resume(saved.rollout)
-        await self._inbox.read_again()
+        await self._inbox.catch_up()
         await self.observer.look()
         self.observer.adopt(await self.router.left_behind())
         await self.router.start(self.desired())
@@ -256,7 +260,7 @@ class Loop:
                 await self.tick()
             except Exception:  # nothing accepted is lost: the next tick finds it in the store
                 log.exception("tick.failed")
-                self._failed = True
+                self._inbox.doubt()
 
     async def observe_round(self) -> None:
         self.observe_soon()
@@ -284,7 +288,7 @@ class Loop:
             written = await self._change(outcomes)
             await self._converge(self.desired(), written)
         finally:  # who asked is told when it has taken effect, or cannot
-            self._inbox.answer(outcomes)
+            self._commands.answer(outcomes, self.router.state().routing)
         self.tick_seconds = time.perf_counter() - began
         self.ticks.record(self.tick_seconds)
         self._ticked.set()
@@ -297,14 +301,10 @@ class Loop:
         write (False), the state is as before, the fleet is looked after by that, and the next
         tick tries again."""
         try:
-            if self._failed:
-                await self._inbox.read_again()
-                self._failed = False
             await self._commands.carry_out(outcomes)
             await self._advance()
         except StoreUnavailable as error:
             self._ledger.failed(error)
-            self._inbox.refuse(error, besides=outcomes.keys())
             return False
         return True
 

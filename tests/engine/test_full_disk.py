@@ -11,6 +11,7 @@ import pytest
 from controller.adapters.store import SqlStore
 from controller.core.errors import StoreUnavailable
 from controller.core.rollout import Phase
+from controller.core.routing import Routing
 from tests.engine.conftest import Driver
 from tests.engine.fakes import Clock, FakeWorld
 from tests.full_disk import fill, make_room, small_disk
@@ -106,6 +107,18 @@ def _shares(driver: Driver) -> bool:
     return routing is not None and routing.canary_percent > 0
 
 
+async def fill_up(driver: Driver, disk: Disk) -> None:
+    """The disk, and the log of writes, which may have room for a few commands more."""
+
+    async def insist() -> None:
+        for _ in range(100):
+            await driver.command("resume")  # of what is not paused: it changes nothing
+
+    disk.fill()
+    with pytest.raises(StoreUnavailable):
+        await insist()
+
+
 async def test_nodes_are_started_again_and_traffic_fails_over(driver: Driver, disk: Disk) -> None:
     await a_canary_with_traffic(driver)
     disk.fill()
@@ -141,13 +154,7 @@ async def test_a_canary_that_is_lost_gets_no_traffic_though_the_rollout_stands_s
 async def test_a_command_is_refused_while_it_cannot_be_written_down(
     driver: Driver, disk: Disk
 ) -> None:
-    async def insist() -> None:
-        for _ in range(100):  # a log of writes may have room for a few
-            await driver.command("pause")
-
-    disk.fill()
-    with pytest.raises(StoreUnavailable):
-        await insist()
+    await fill_up(driver, disk)
     disk.empty()
     await driver.round()
     assert (await driver.start()).refusal is None
@@ -166,6 +173,103 @@ async def test_a_command_that_was_accepted_is_carried_out_when_the_disk_has_room
     disk.empty()
     await driver.until(lambda loop: loop.rollout.ended)
     assert phase(driver) is Phase.ROLLED_BACK
+
+
+async def test_a_rollback_moves_traffic_at_once_and_is_carried_out_when_the_disk_has_room(
+    driver: Driver, disk: Disk
+) -> None:
+    await a_canary_with_traffic(driver)
+    nodes = set(driver.world.nodes)
+    await fill_up(driver, disk)
+    for _ in range(2):  # given twice, in fear, it goes back once
+        with pytest.raises(StoreUnavailable, match=r"^all traffic is on v1; .*disk is full"):
+            await driver.command("rollback", to=None)
+    for _ in range(3):
+        await driver.round()
+        assert driver.world.routing == Routing("v1")
+    assert set(driver.world.nodes) == nodes, "the next controller would go on with them"
+    assert not driver.loop.rollout.ended
+    assert "all traffic on v1" in str(driver.loop.alarm.text)
+    disk.empty()
+    await driver.until(lambda loop: loop.rollout.ended)
+    assert phase(driver) is Phase.ROLLED_BACK
+    assert kinds(driver).count("command.rollback") == 1
+    assert not driver.store.pending_intents()
+    assert driver.loop.fleet.bad == {"v2"}
+
+
+async def test_a_rollback_after_a_promotion_moves_traffic_to_the_nodes_that_are_still_warm(
+    driver: Driver, disk: Disk
+) -> None:
+    await a_canary_with_traffic(driver)
+    await driver.until(lambda _: phase(driver) is Phase.WAITING)
+    await driver.command("promote", full=True)
+    await driver.until(lambda loop: loop.fleet.stable == "v2")
+    await driver.until_settled()
+    await fill_up(driver, disk)
+    with pytest.raises(StoreUnavailable, match=r"^all traffic is on v1; "):
+        await driver.command("rollback", to=None)
+    await driver.round()
+    assert driver.world.routing == Routing("v1")
+    disk.empty()
+    await driver.until(lambda loop: loop.fleet.stable == "v1")
+
+
+async def test_where_no_node_can_take_the_traffic_it_stays_and_that_is_told(
+    driver: Driver, disk: Disk
+) -> None:
+    driver.loop.versions["v3"] = replace(driver.loop.versions["v1"], name="v3")
+    await fill_up(driver, disk)
+    with pytest.raises(StoreUnavailable, match=r"^traffic stays where it is: no node of v3 is"):
+        await driver.command("rollback", to="v3", force=True)
+    assert driver.world.routing == Routing("v1")
+
+
+@pytest.fixture
+async def refused(world: FakeWorld, tmp_path: Path) -> AsyncIterator[Driver]:
+    driven = await Driver(world, RefusingStore.in_folder(tmp_path), Clock()).begin()
+    await driven.until_settled()
+    yield driven
+    await driven.loop.close()
+    driven.store.close()
+
+
+async def test_a_rollback_to_nowhere_is_refused_also_where_that_cannot_be_written(
+    refused: Driver,
+) -> None:
+    refused.store.full = True
+    outcome = await refused.command("rollback", to=None)
+    assert "no version to roll back to" in str(outcome.refusal)
+    refused.store.full = False
+    await refused.round()
+    assert "command.refused" not in kinds(refused)
+    assert refused.loop.state_problem is None
+
+
+async def test_an_unwritten_rollback_is_lost_with_its_controller_as_it_said(
+    refused: Driver,
+) -> None:
+    await a_canary_with_traffic(refused)
+    refused.store.full = True
+    with pytest.raises(StoreUnavailable, match="if it ends before, the next one goes on as before"):
+        await refused.command("rollback", to=None)
+    refused.store.full = False
+    await refused.kill_and_restart()
+    await refused.until(lambda _: _shares(refused))
+    assert not refused.loop.rollout.ended
+
+
+async def test_what_is_asked_after_an_unwritten_rollback_is_carried_out_after_it(
+    refused: Driver,
+) -> None:
+    await a_canary_with_traffic(refused)
+    refused.store.full = True
+    with pytest.raises(StoreUnavailable):
+        await refused.command("rollback", to=None)
+    refused.store.full = False
+    outcome = await refused.start("v3")
+    assert outcome.refusal is None
+    assert refused.loop.fleet.bad == {"v2"}
 
 
 @pytest.fixture
