@@ -15,13 +15,14 @@ import urllib.parse
 from pathlib import Path
 from typing import Any, Final
 
-from controller.adapters.state_folder import StateFolder
-from controller.core.errors import ControllerError, Refused
+from controller.adapters import routing_switch
+from controller.adapters.state_folder import ControllerAddress, StateFolder
+from controller.core.errors import ControllerError, Refused, RouterUnavailable
 from controller.rollback_alone import Wish, roll_back_alone
 from controller.user import user_name
 
 DONE, FAILED, UNREACHABLE = 0, 1, 5
-_TIMEOUT_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 10.0  # with a busy database; a tick takes 0.05
 _STARTING_SECONDS: Final = 60.0
 
 
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
         message, controller = roll_back(options.state_dir, wish)
     except ControllerError as error:
         _fail(str(error), FAILED, options.json)
+    except TimeoutError as error:
+        _fail(str(error), UNREACHABLE, options.json)
     except (OSError, http.client.HTTPException) as error:
         _fail(f"{error!r}; see with `rollout status` what holds", UNREACHABLE, options.json)
     print(json.dumps({"message": message, "controller": controller}) if options.json else message)
@@ -59,11 +62,13 @@ def _fail(message: str, status: int, as_json: bool) -> None:
     sys.exit(status)
 
 
-def roll_back(state_dir: Path, wish: Wish) -> tuple[str, bool]:
+def roll_back(
+    state_dir: Path, wish: Wish, patience_seconds: float = _PATIENCE_SECONDS
+) -> tuple[str, bool]:
     """Roll back; what was done, and whether a controller did it.
 
-    Raises Refused (nothing was changed), StoreUnavailable (it will not last) or OSError where
-    nothing could be reached."""
+    Raises Refused (nothing was changed), StoreUnavailable (it will not last), TimeoutError (a
+    controller is there and silent), or OSError where nothing could be reached."""
     folder = StateFolder(state_dir)
     if not folder.path.is_dir():
         raise Refused(
@@ -75,7 +80,7 @@ def roll_back(state_dir: Path, wish: Wish) -> tuple[str, bool]:
             folder.lock()
         except Refused:  # a controller holds it: the command is for that one
             try:
-                return _ask_controller(folder, wish), True
+                return _ask_controller(folder, wish, patience_seconds), True
             except ConnectionRefusedError:  # it is just starting, or just ending
                 if time.monotonic() > deadline:
                     raise
@@ -88,13 +93,13 @@ def roll_back(state_dir: Path, wish: Wish) -> tuple[str, bool]:
         folder.unlock()
 
 
-def _ask_controller(folder: StateFolder, wish: Wish) -> str:
+def _ask_controller(folder: StateFolder, wish: Wish, patience_seconds: float) -> str:
     address = folder.address()
     if address is None:
         raise ConnectionRefusedError("the controller is just starting; nothing was changed")
     url = urllib.parse.urlsplit(address.url)
     connection = http.client.HTTPConnection(
-        url.hostname or "127.0.0.1", url.port, timeout=_TIMEOUT_SECONDS
+        url.hostname or "127.0.0.1", url.port, timeout=patience_seconds
     )
     headers = {
         "Authorization": f"Bearer {folder.token()}",
@@ -105,11 +110,36 @@ def _ask_controller(folder: StateFolder, wish: Wish) -> str:
         connection.request("POST", "/api/rollback", body, headers)
         response = connection.getresponse()
         answer: dict[str, Any] = json.loads(response.read())
+    except TimeoutError as error:
+        raise TimeoutError(_silent(folder, address, patience_seconds)) from error
     finally:
         connection.close()
     if response.status >= 400:
         raise Refused(str(answer.get("detail", answer)))
     return str(answer["message"])
+
+
+def _silent(folder: StateFolder, controller: ControllerAddress, seconds: float) -> str:
+    """What to say of a controller that hangs, or is frozen: it holds the lock, so only its end
+    lets us do it without it."""
+    return (
+        f"the controller (process {controller.pid}) has not answered for {seconds:g} s; "
+        f"{_traffic(folder)}. Where that is not as it should be: `kill -9 {controller.pid}`, which "
+        f"costs no traffic, then run `rollback` again: it works without a controller"
+    )
+
+
+def _traffic(folder: StateFolder) -> str:
+    try:
+        socket = routing_switch.control_socket(folder.router_dir)
+        routing = routing_switch.inspect(socket)["routing"]
+    except RouterUnavailable:
+        return "nor does nginx say where traffic goes"
+    stable, canary = routing["stable"], routing["canary"]
+    if canary is None:
+        return f"nginx sends all traffic to {stable}"
+    percent = f"{routing['canary_percent']:g} %"
+    return f"nginx sends {percent} of the traffic to {canary}, the rest to {stable}"
 
 
 if __name__ == "__main__":

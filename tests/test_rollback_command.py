@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from controller.adapters import routing_switch
 from controller.adapters.routing_switch import read_routing, write_routing
-from controller.adapters.state_folder import StateFolder
+from controller.adapters.state_folder import ControllerAddress, StateFolder
 from controller.adapters.store import SqlStore
 from controller.core.fleet import Fleet
 from controller.core.rollout import Phase
 from controller.core.routing import Routing
 from controller.core.version import Version
 from controller.engine.records import Event
+from controller.rollback import roll_back
 from controller.rollback_alone import roll_back_alone
 from tests.core.rollouts import NOON, a_rollout
 
@@ -116,6 +119,41 @@ def test_a_folder_without_a_state_is_refused(tmp_path: Path) -> None:
     status, said = rollback(tmp_path / "nowhere")
     assert status == 1
     assert "--state-dir" in said
+
+
+@pytest.fixture
+def frozen(state_dir: Path) -> Iterator[StateFolder]:
+    """The folder of a controller that holds its lock, and takes connections as the kernel does
+    for a stopped process, and answers none."""
+    folder = StateFolder(state_dir)
+    folder.lock()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        folder.write_address(ControllerAddress(url, 4711, "fleet.yaml", "process"))
+        yield folder
+    folder.unlock()
+
+
+def test_of_a_frozen_controller_it_says_where_traffic_goes_and_what_to_do(
+    frozen: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = {"routing": Routing("v1", "v2", 50).to_dict()}
+    monkeypatch.setattr(routing_switch, "inspect", lambda _: half)
+    with pytest.raises(TimeoutError) as said:
+        roll_back(frozen.path, {"to": None, "force": False}, patience_seconds=0.2)
+    assert "(process 4711) has not answered for 0.2 s" in str(said.value)
+    assert "nginx sends 50 % of the traffic to v2, the rest to v1" in str(said.value)
+    assert "`kill -9 4711`, which costs no traffic, then run `rollback` again" in str(said.value)
+
+
+def test_with_nginx_silent_too_it_says_so(frozen: StateFolder) -> None:
+    with pytest.raises(TimeoutError, match="nor does nginx say where traffic goes"):
+        roll_back(frozen.path, {"to": None, "force": False}, patience_seconds=0.2)
+
+
+def test_a_controller_that_is_silent_is_unreachable_to_programs(frozen: StateFolder) -> None:
+    status, said = rollback(frozen.path)
+    assert (status, said.startswith("the controller (process 4711)")) == (5, True)
 
 
 def refuse(*_: object) -> None:
