@@ -1,9 +1,9 @@
 """nginx in a container on the nodes' network, so that it reaches nodes by their addresses.
 
-It is the data plane: Docker starts it again by itself after a crash or a reboot, with or without
-a controller, any number of times. Its folder, with the control socket, is a bind mount that the
-controller shares. A name left by a killed nginx would keep the next one from starting, so nginx
-takes the name aside as soon as it listens (sockets.js)."""
+It is the data plane: with or without a controller, a killed nginx is started again by the
+container's PID 1, which holds its port (keeper.py), and the container by Docker after a crash or
+a reboot. Its folder, with the control socket, is a bind mount that the controller shares: nginx
+takes the socket's name aside as soon as it listens (sockets.js)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from controller.core.errors import RouterUnavailable
 ROLE: Final = "router"
 CONFIG_ROOT: Final = Path("/run/router")
 _BINARY: Final = "/usr/sbin/nginx"
+_KEEPER: Final = ("python3", "-S", "-m", "controller.adapters.nginx.keeper")  # as PID 1
+_ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104
 _SILENT_CUT: Final[Mapping[str, str]] = {  # is noticed after 13 s
     # where an answer is awaited (by default 2 hours)
     "net.ipv4.tcp_keepalive_time": "5",
@@ -79,9 +81,12 @@ class DockerLauncher:
         self._engine.run("reopen the router's logs", self._signal, "SIGUSR1")
 
     def replace(self, grace_seconds: float) -> None:
-        """One container has the published port: until its requests have ended, nobody gets in."""
-        self.stop(grace_seconds)
-        self.start()
+        """The container stays, with its port: only one that hangs is stopped."""
+        if grace_seconds and self._is_serving():
+            self._engine.run("replace nginx in the router", self._signal, "SIGUSR2")
+        else:
+            self.stop(grace_seconds)
+            self.start()
 
     def let_go(self) -> None:
         """Docker publishes no port of a container that does not run."""
@@ -128,7 +133,8 @@ class DockerLauncher:
         host, port = self._published
         return self._nginx() | {
             "name": self._settings.container_name(ROLE),
-            "command": ["-c", str(CONFIG_ROOT / "nginx.conf"), "-g", "daemon off;"],
+            "entrypoint": [*_KEEPER, _ALL_ADDRESSES, str(port), SOCKET],
+            "command": [_BINARY, "-c", str(CONFIG_ROOT / "nginx.conf"), "-g", "daemon off;"],
             "labels": self._settings.labels(ROLE) | {label("published"): f"{host}:{port}"},
             "network": self._settings.network,
             "ports": {f"{port}/tcp": (host, port)},

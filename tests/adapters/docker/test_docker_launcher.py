@@ -26,9 +26,29 @@ http {{
     access_log access.log;
     client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    server {{ listen {port}; return 200 "{answer}"; }}
+    server {{
+        listen {port};
+        location / {{ return 200 "{answer}"; }}
+        location = /upload {{ proxy_pass http://unix:control.sock:/; }}
+    }}
     server {{ listen unix:control.sock; return 200 "control"; }}
 }}
+"""
+
+# In the container, as nginx's own user: the master first, which would start workers anew.
+_KILL_NGINX = """
+import os, signal
+for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        if file.read().startswith(b"nginx: "):
+            os.kill(pid, signal.SIGKILL)
+"""
+
+_ASK = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60) as connection:
+    connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    sys.stdout.write(connection.makefile("rb").read().decode())
 """
 
 LauncherMaker = Callable[[], DockerLauncher]
@@ -130,6 +150,80 @@ def test_a_killed_router_starts_again_although_its_socket_is_left(
     assert (tmp_path / "router/control.sock").exists()
     launcher.start()
     assert ask(port, "first")
+
+
+def test_who_comes_while_a_killed_nginx_is_started_again_waits_and_is_answered(
+    launcher: DockerLauncher, port: int, a_service: str, client: Any
+) -> None:
+    launcher.start()
+    assert ask(port, "first")
+    container = client.containers.get(f"asr-{a_service}-router")
+    for _ in range(3):
+        status, output = container.exec_run(["python3", "-c", _KILL_NGINX + _ASK, str(port)])
+        assert (status, output[-5:]) == (0, b"first"), output
+    assert ask(port, "first")
+    began = container.attrs["State"]["StartedAt"]
+    container.reload()
+    assert container.attrs["State"]["StartedAt"] == began
+
+
+def test_docker_has_a_crashed_or_restarted_container_back(
+    launcher: DockerLauncher, port: int, a_service: str, client: Any
+) -> None:
+    launcher.start()
+    assert ask(port, "first")
+    container = client.containers.get(f"asr-{a_service}-router")
+    container.restart()
+    assert ask(port, "first")
+    container.exec_run(["python3", "-c", "import os; os.kill(1, 15)"])
+    for _ in range(100):
+        container.reload()
+        if container.attrs["RestartCount"]:
+            break
+        time.sleep(0.1)
+    assert container.attrs["RestartCount"] == 1
+    assert ask(port, "first")
+
+
+def test_a_configuration_that_nginx_refuses_ends_the_container_in_nginx_own_words(
+    launcher: DockerLauncher, tmp_path: Path, a_service: str, client: Any
+) -> None:
+    (tmp_path / "router/nginx.conf").write_text("nonsense;")
+    launcher.start()
+    container = client.containers.get(f"asr-{a_service}-router")
+    for _ in range(100):
+        if b'unknown directive "nonsense"' in container.logs():
+            break
+        time.sleep(0.1)
+    assert b'unknown directive "nonsense"' in container.logs()
+
+
+def test_another_nginx_takes_its_place_while_its_requests_still_end(
+    launcher: DockerLauncher, tmp_path: Path, port: int
+) -> None:
+    launcher.start()
+    assert ask(port, "first")
+    with socket.create_connection(("127.0.0.1", port), 60) as upload:
+        upload.sendall(b"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
+        upload.sendall(b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert upload.recv(4096).startswith(b"HTTP/1.1 100 ")
+        write_configuration(tmp_path, port, "second")
+        launcher.replace(grace_seconds=5)
+        assert ask(port, "second")
+        upload.sendall(b"body")
+        assert b"control" in upload.makefile("rb").read()
+
+
+def test_one_that_hangs_is_replaced_at_once(
+    launcher: DockerLauncher, tmp_path: Path, port: int, a_service: str, client: Any
+) -> None:
+    launcher.start()
+    assert ask(port, "first")
+    container = client.containers.get(f"asr-{a_service}-router")
+    container.exec_run(["python3", "-c", _KILL_NGINX.replace("SIGKILL", "SIGSTOP")])
+    write_configuration(tmp_path, port, "second")
+    launcher.replace(grace_seconds=0)
+    assert ask(port, "second")
 
 
 def test_moved_logs_are_opened_again(launcher: DockerLauncher, tmp_path: Path, port: int) -> None:
