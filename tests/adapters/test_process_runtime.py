@@ -55,7 +55,7 @@ async def only(runtime: ProcessRuntime) -> ObservedNode:
 
 
 async def until(runtime: ProcessRuntime, fact: Callable[[ObservedNode], bool]) -> ObservedNode:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while not fact(node := await only(runtime)):
             await asyncio.sleep(0.05)
     return node
@@ -78,7 +78,7 @@ async def test_a_started_node_runs_answers_and_is_gone_after_stop(
     await runtime.start(SPEC)
     node = await only(runtime)
     assert (node.name, node.version, node.device, node.running) == ("v1-1", "v1", "cpu", True)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while not await answers(node):
             await asyncio.sleep(0.05)
     await runtime.stop("v1-1", 5)
@@ -183,7 +183,7 @@ async def test_a_node_asks_for_the_keys_of_the_fleet_and_keeps_copies_where_aske
     await closed.start(SPEC)
     try:
         node = await only(closed)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             while not await answers(node):
                 await asyncio.sleep(0.05)
         async with httpx.AsyncClient(base_url=f"http://{node.address}", trust_env=False) as client:

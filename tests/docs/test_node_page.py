@@ -80,7 +80,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
         listening = re.search(r'"port": (\d+)', (folder / "log").read_text())
         assert listening is not None
         ready = f"http://127.0.0.1:{listening[1]}/readyz"
-        until(lambda: httpx.get(ready).status_code == 200, process)
+        until(lambda: httpx.get(ready, timeout=60).status_code == 200, process)
         yield Here(int(listening[1]), folder)
     finally:
         process.terminate()

