@@ -36,7 +36,8 @@ class RouterKeeper:
         self._checking = asyncio.Lock()
         self.loads = 0  # since this controller began, as the next two
         self.loads_failed = 0
-        self.revivals = 0  # of an nginx that had died
+        self.revivals = 0  # of an nginx that had died, by us or by others
+        self._restarts = 0  # by others, that are told
         self._gone_since: float | None = None  # monotonic: when it was first seen
 
     def state(self) -> RouterState:
@@ -61,7 +62,11 @@ class RouterKeeper:
     async def runs(self) -> bool:
         """False where nginx died, or has not answered for some time."""
         async with self._checking:  # two at once would count one silence twice
-            return self._jobs.runs(_LOADING) or await self._router.check() or self.state().running
+            if self._jobs.runs(_LOADING):
+                return True
+            answers = await self._router.check()
+            self._notice_restarts()
+            return answers or self.state().running
 
     def revive(self, wanted: Desired) -> None:
         """At once, but an nginx that cannot start is not tried at every check."""
@@ -106,14 +111,29 @@ class RouterKeeper:
         self._jobs.ensure(_LOADING, load)
 
     def _serves(self) -> None:
-        """Where nginx had been gone, tell it: as a job, so that no check waits for the store."""
+        """Where nginx had been gone, tell it."""
         if self._gone_since is None:
             return
         seconds, self._gone_since = time.monotonic() - self._gone_since, None
-        message = (
+        self._restarts = self.state().restarts
+        self._tell_restart(
             f"nginx had died, or answered no more, and serves again {seconds:.1f} s after that was "
-            f"seen; connections of workers that died with it were cut, and requests on them got no "
-            f"answer"
+            f"seen"
+        )
+
+    def _notice_restarts(self) -> None:
+        """By others, such as Docker, between two looks."""
+        if self._gone_since is not None or self.state().restarts == self._restarts:
+            return
+        self._restarts = self.state().restarts
+        self.revivals += 1
+        self._tell_restart("nginx had died, and was started again before that was seen")
+
+    def _tell_restart(self, what: str) -> None:
+        """As a job, so that no check waits for the store."""
+        message = (
+            f"{what}; connections of workers that died with it were cut, and requests on them got "
+            f"no answer"
         )
 
         async def told() -> None:

@@ -6,6 +6,7 @@ import requests from 'requests.js';
 import rules from 'rules.js';
 
 const KEY = 'routing';
+const BEGUN = 'begun';
 const STICKY_FORM = /^[0-9a-f]{32}$/;
 const STICKY_SECONDS = 31536000;
 const COOKIE_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
@@ -211,6 +212,7 @@ function control(r) {
             generation: asr_config.generation,
             groups: Object.keys(asr_config.groups),
             source: held === undefined ? 'file' : 'dictionary',
+            begun: begun(),
             routing: current(),
         });
         return;
@@ -227,6 +229,12 @@ function control(r) {
     }
     ngx.shared.asr.set(KEY, text);
     answer(r, 200, {generation: asr_config.generation});
+}
+
+// When this nginx was first asked: another one, whoever started it, has another dictionary.
+function begun() {
+    ngx.shared.asr.add(BEGUN, String(Date.now()));
+    return ngx.shared.asr.get(BEGUN);
 }
 
 // Whatever is in the dictionary is read by every request: nothing half right may get in.

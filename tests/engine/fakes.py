@@ -90,6 +90,7 @@ class FakeWorld:
     start_attempts: int = 0  # while that was so
     switches: list[Routing] = field(default_factory=list)
     router_is_dead: bool = False
+    restarts: int = 0  # of nginx, by others than the router
     loaded: Membership | None = None
     routing: Routing | None = None
     generation: int = 0
@@ -210,7 +211,8 @@ class FakeRouter:
     def state(self) -> RouterState:
         world = self.world
         alive = not world.router_is_dead
-        return RouterState("http://router", alive, world.generation, world.loaded, world.routing)
+        served = world.generation, world.loaded, world.routing
+        return RouterState("http://router", alive, *served, restarts=world.restarts)
 
     async def left_behind(self) -> Membership | None:
         return self.world.loaded if self.world.router_is_dead else None

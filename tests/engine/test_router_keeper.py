@@ -122,6 +122,41 @@ async def test_an_nginx_that_died_is_told_once_when_it_serves_again() -> None:
     assert "connections of workers that died with it were cut" in message
 
 
+async def test_an_nginx_that_others_started_again_between_two_looks_is_told_once() -> None:
+    events: list[str] = []
+
+    async def tell(kind: str, _subject: str, message: str) -> None:
+        events.append(f"{kind}: {message}")
+
+    world = FakeWorld()
+    keeper, jobs = a_keeper(FakeRouter(world), Seconds(), tell)
+    await keeper.runs()
+    world.restarts += 1
+    for _ in range(2):
+        assert await keeper.runs()
+        await all_of(jobs)
+    assert [event.partition(";")[0] for event in events] == [
+        "router.restarted: nginx had died, and was started again before that was seen"
+    ]
+    assert keeper.revivals == 1
+
+
+async def test_a_restart_that_was_seen_and_that_others_were_faster_with_is_told_once() -> None:
+    events: list[str] = []
+
+    async def tell(kind: str, _subject: str, _message: str) -> None:
+        events.append(kind)
+
+    world = FakeWorld(router_is_dead=True)
+    keeper, jobs = a_keeper(FakeRouter(world), Seconds(), tell)
+    keeper.revive(nodes(1))
+    world.restarts += 1
+    await all_of(jobs)
+    assert await keeper.runs()
+    await all_of(jobs)
+    assert events == ["router.restarted"]
+
+
 async def test_what_cannot_be_told_keeps_nobody_from_looking_after_nginx() -> None:
     asked = asyncio.Event()
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from controller.adapters import routing_switch
 from controller.adapters.nginx.generations import Generations
@@ -40,6 +40,7 @@ class NginxRouter:
         self._order = LastAskedWins()
         self._checked_build = False
         self._silent = 0  # checks in a row
+        self._begun: str | None = None  # what the nginx that runs calls its beginning
         self._unwritten: Routing | None = None  # it holds, but is not yet what a restart reads
         self._state = RouterState(settings.url, False, 0, None, None)
 
@@ -116,10 +117,13 @@ class NginxRouter:
                 self._serve_last_good()
             raise
         running = self._launcher.is_running()  # Docker may have started it again meanwhile
+        if not running:
+            self._begun = None  # we start it, which is no news
         self._running.take_effect(number, running)
         self._generations.prune(number)
         self._state = replace(self._state, running=True, generation=number, loaded=membership)
         self._switch(routing, ticket)
+        self._order.run_apart(lambda: self._notice(self._running.inspect()))
         log.info("router.loaded generation=%s groups=%s", number, sorted(membership.group_names()))
 
     def _check_build(self) -> None:
@@ -215,7 +219,20 @@ class NginxRouter:
         answer, too."""
         self._order.run_apart(self._write_what_is_missing)
         running = self._launcher.is_running()
-        return running, running and self._running.inspect() is not None
+        answer = self._running.inspect() if running else None
+        self._order.run_apart(lambda: self._notice(answer))
+        return running, answer is not None
+
+    def _notice(self, answer: dict[str, Any] | None) -> None:
+        """Another nginx than before, as Docker starts one between two looks, routes by what was
+        written down, which on a full disk is not what was asked for last."""
+        begun = answer.get("begun") if answer is not None else None
+        if answer is None or begun is None or begun == self._begun:
+            return
+        before, self._begun = self._begun, begun
+        if before is not None:
+            routing, restarts = Routing.from_dict(answer["routing"]), self._state.restarts + 1
+            self._state = replace(self._state, routing=routing, restarts=restarts)
 
     def _rotate_logs(self, largest_bytes: int) -> None:
         logs = (self._places.access_log, self._places.error_log)

@@ -12,13 +12,15 @@ from controller.engine.records import Served
 @dataclass(frozen=True, slots=True)
 class RouterState:
     """What the router serves with now. `loaded` is the membership of the newest generation
-    that answered; None before the first load."""
+    that answered; None before the first load. `restarts`: how often another nginx answered than
+    before, that this router did not start in the place of a dead one."""
 
     url: str
     running: bool
     generation: int
     loaded: Membership | None
     routing: Routing | None
+    restarts: int = 0
 
 
 class Router(Protocol):

@@ -136,6 +136,36 @@ async def test_killed_again_and_again_it_starts_without_anybody_who_takes_its_so
             await started.wait()
 
 
+async def test_an_nginx_that_others_started_again_is_seen_with_the_routing_that_it_has(
+    bench: Bench,
+) -> None:
+    """As Docker does, faster than anybody looks."""
+    await bench.router.start(bench.membership(v1=1, v2=1), Routing("v1"))
+    await bench.router.load(bench.membership(v1=2, v2=1), Routing("v1"))
+    assert await bench.router.check()
+    assert bench.router.state().restarts == 0, "a load is none"
+    run_dir = bench.settings.run_dir
+    before = (run_dir / "routing.json").read_text()
+    await bench.router.switch(Routing("v2"))
+    (run_dir / "routing.json").write_text(before)  # as where the disk is full
+    await dead(bench)
+    command = [packaged_nginx(), "-p", str(run_dir), "-c", str(run_dir / "nginx.conf")]
+    started = await asyncio.create_subprocess_exec(
+        *command, "-g", "daemon off;", start_new_session=True
+    )
+    try:
+        await until(bench.router.check)
+        state = bench.router.state()
+        assert (state.restarts, state.routing) == (1, Routing("v1"))
+        assert await bench.router.check()
+        assert bench.router.state().restarts == 1
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        await started.wait()
+    await bench.router.load(bench.membership(v1=1), Routing("v1"))
+    assert bench.router.state().restarts == 1, "one that we start in its place is none"
+
+
 async def test_a_dead_nginx_serves_though_the_key_of_tokens_is_gone(bench: Bench) -> None:
     await bench.router.start(bench.membership(v1=1), Routing("v1"))
     await dead(bench)
