@@ -42,6 +42,7 @@ class FakeNode:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # with 5, a connection more waits 1 s, and nginx for 0.25 s
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
