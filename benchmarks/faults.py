@@ -7,8 +7,10 @@ need root, and are skipped by name without it."""
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -23,17 +25,20 @@ if __name__ == "__main__":  # as a script: packages are found from the repositor
 from benchmarks.faults_injected.catalogue import FAULTS, PLANS, Fault, Scene
 from benchmarks.faults_injected.doorbell import Doorbell
 from benchmarks.faults_injected.hands import hands_of
-from benchmarks.faults_injected.row import Row, Seen, row, shortcomings
+from benchmarks.faults_injected.row import STREAMS, Row, Seen, row, shortcomings
 from benchmarks.faults_injected.streams import Streams
+from benchmarks.faults_injected.table import LEGEND, show
 from benchmarks.faults_injected.timeline import Timeline
 from benchmarks.fleet import BenchFleet, FleetFailed, Runtime, end_like_ctrl_c
 from benchmarks.load_process import LoadProcess
 from benchmarks.narrator import Narrator
+from controller.adapters.docker.runtime import DockerRuntime
+from controller.adapters.docker.settings import DockerSettings
 from controller.adapters.nginx.access_log import AccessLogReader, Request
+from controller.client import Rejected, Unreachable
 
 _RECOVERY_SECONDS: Final = 120.0
 _WELL_SECONDS: Final = 5.0
-_STREAMS: Final = 4
 _NEED_ROOT: Final = frozenset({"disk-full", "network-cut"})
 _PATH: Final = "/v1/audio/transcriptions"
 
@@ -57,7 +62,7 @@ def _watched(fault: Fault, scene: Scene, options: argparse.Namespace) -> Seen:
     ]
     with (
         Timeline(fleet.url) as timeline,
-        Streams(fleet.router_url, _STREAMS) as streams,
+        Streams(fleet.router_url, STREAMS) as streams,
         LoadProcess(fleet.router_url, fleet.folder / "load.jsonl", *load_options) as load,
         contextlib.ExitStack() as doors,
     ):
@@ -88,6 +93,14 @@ def _whole_log(path: Path) -> list[Request]:
     return found
 
 
+def missing(runtime: Runtime) -> str | None:
+    """Why no fleet can run here and what to do about it, or None."""
+    if runtime != "docker":
+        return None
+    settings = DockerSettings(service="bench", state_dir=Path("none"))
+    return asyncio.run(DockerRuntime(settings).missing())
+
+
 def why_not(fault: Fault, runtime: Runtime) -> str | None:
     """Why a fault is skipped here, or None."""
     if fault.name in _NEED_ROOT and os.geteuid() != 0:
@@ -95,39 +108,14 @@ def why_not(fault: Fault, runtime: Runtime) -> str | None:
     return fault.not_in.get(runtime)
 
 
-_COLUMNS: Final = ("requests", "failed", "refused", "retried", "p99+ms", "slowest", "held", "probe",
-                   "switch", "recovery", "flying", "cut", "wrong")  # fmt: skip
-
-
-def show(rows: Sequence[Row], tell: Narrator) -> None:
-    """Seconds but for the added p99; `flying`: in flight at the fault; `cut`: of the streams."""
-    tell.plain(_line("fault", _COLUMNS))
-    for found in rows:
-        tell.plain(_line(found.fault, _cells(found)))
-
-
-def _line(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<18}" + "".join(f"{cell:>9}" for cell in cells)
-
-
-def _cells(found: Row) -> list[str]:
-    def seconds(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2f}"
-
-    counts = (found.requests, found.failed, found.refused, found.retried)
-    times = (found.slowest_seconds, found.held_seconds, found.probe_seconds,
-             found.switch_seconds, found.recover_seconds)  # fmt: skip
-    return [
-        *map(str, counts), f"{found.added_p99_ms:+.0f}", *map(seconds, times),
-        str(found.in_flight_at_fault), str(found.streams_cut), str(found.wrong),
-    ]  # fmt: skip
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every target is met."""
     options = _parser().parse_args(arguments)
     end_like_ctrl_c()
     tell = Narrator()
+    if (problem := missing(options.runtime)) is not None:
+        tell.say(f"FAILED: {problem}")
+        return 1
     rows, skipped, missed = list[Row](), list[dict[str, str]](), list[str]()
     try:
         for fault in (FAULTS[name] for name in options.faults):
@@ -151,7 +139,7 @@ def _tried(fault: Fault, options: argparse.Namespace, rows: list[Row], tell: Nar
     try:
         rows.append(play(fault, options))
         missed = shortcomings(fault, rows[-1])
-    except FleetFailed as error:
+    except (FleetFailed, Rejected, Unreachable) as error:
         missed = [str(error)]
     for problem in missed:
         tell.say(f"MISSED {fault.name}: {problem}")
@@ -159,24 +147,53 @@ def _tried(fault: Fault, options: argparse.Namespace, rows: list[Row], tell: Nar
 
 
 def _names(text: str) -> list[str]:
-    names = [name for name in text.split(",") if name]
+    names = text.split(",")
     for name in names:
         if name not in FAULTS:
-            raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(FAULTS)}")
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(FAULTS)}")
     return names
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} are no seconds")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="faults",
+        description=__doc__,
+        epilog=f"The table:\n{LEGEND}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--runtime", choices=["process", "docker"], default="process")
-    add("--faults", type=_names, default=list(FAULTS), metavar="A,B", help=", ".join(FAULTS))
-    add("--clients", type=int, default=20)
+    all_of_them = f"of {', '.join(FAULTS)} (default: all)"
+    add("--faults", type=_names, default=list(FAULTS), metavar="A,B", help=all_of_them)
+    add("--clients", type=_count, default=20, help="that send audio (default: %(default)s)")
     add("--saturate", action="store_true", help="closed loops: a request in flight of each client")
-    add("--steady", type=float, default=40.0, help="seconds before the fault")
-    add("--after", type=float, default=20.0, help="seconds after it, at least")
-    add("--hold", type=float, default=15.0, help="seconds that a passing fault lasts")
-    add("--reloads", type=int, default=200, help="of the storm, five a second")
+    add("--steady", type=_seconds, default=40.0, help="seconds before it (default: %(default)g)")
+    add("--after", type=_seconds, default=20.0, help="after it, at least (default: %(default)g)")
+    add(
+        "--hold",
+        type=_seconds,
+        default=15.0,
+        help="that a passing one lasts (default: %(default)g)",
+    )
+    add(
+        "--reloads",
+        type=_count,
+        default=200,
+        help="of the storm, 5 a second (default: %(default)s)",
+    )
     return parser
 
 

@@ -97,9 +97,11 @@ class Hands(ABC):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with contextlib.suppress(FleetFailed, psutil.NoSuchProcess):
-                self._family(name, signal.SIGSTOP)
-                time.sleep(0.5 * share)
-                self._family(name, signal.SIGCONT)
+                try:
+                    self._family(name, signal.SIGSTOP)
+                    time.sleep(0.5 * share)
+                finally:  # also where somebody ends us just then
+                    self._family(name, signal.SIGCONT)
             time.sleep(0.5 * (1 - share))
 
     def cut(self, name: str) -> None:
@@ -129,6 +131,10 @@ class Hands(ABC):
 
     def data_folder(self, name: str) -> Path:
         return self.fleet.state_dir / "nodes" / name
+
+    def admin_token(self, name: str) -> str:
+        """Of the node's own commands."""
+        return (self.data_folder(name) / "admin.token").read_text().strip()
 
     def _family(self, name: str, number: int) -> None:
         root = self.node(name)
@@ -169,6 +175,14 @@ class DockerHands(Hands):
         return _process(self._container(f"{label('node')}={name}"), name)
 
     def router(self) -> psutil.Process:
+        for child in self.router_keeper().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "master process" in " ".join(child.cmdline()):
+                    return child
+        raise FleetFailed("no nginx runs in the router's container")
+
+    def router_keeper(self) -> psutil.Process:
+        """PID 1 of the router's container, whose end is the container's."""
         return _process(self._container(f"{label('role')}=router"), "router")
 
     def freeze(self, name: str) -> None:

@@ -13,6 +13,7 @@ from benchmarks.fleet import Runtime
 from benchmarks.records import Record, percentile
 from controller.adapters.nginx.access_log import Request
 
+STREAMS: Final = 4  # that are open when it happens
 _AT_LEAST_SECONDS: Final = 10.0  # after a fault that nobody noticed, these count as its time
 
 

@@ -18,6 +18,7 @@ from benchmarks.faults_injected import doorbell
 from benchmarks.faults_injected.catalogue import FAULTS
 from benchmarks.faults_injected.doorbell import Doorbell
 from benchmarks.faults_injected.row import Row, Seen, row, shortcomings
+from benchmarks.faults_injected.table import show
 from benchmarks.faults_injected.timeline import (
     Sample,
     first_noticed,
@@ -25,6 +26,7 @@ from benchmarks.faults_injected.timeline import (
     recovered,
     sample,
 )
+from benchmarks.narrator import Narrator
 from benchmarks.records import Record
 from controller.adapters.nginx.access_log import Attempt, Request
 
@@ -209,6 +211,36 @@ def test_a_fault_that_is_not_in_a_runtime_is_skipped_by_name() -> None:
     [skipped] = json.loads(said.splitlines()[-1])["skipped"]
     assert (skipped["fault"], skipped["runtime"]) == ("network-cut", "process")
     assert f"network-cut: skipped: {skipped['why']}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--faults", "kil-stable"], "'kil-stable' is none of kill-stable, "),
+        (["--faults", "slow,,everything"], "'' is none of"),
+        (["--clients", "0"], "'0' is no number from 1 on"),
+        (["--steady", "-1"], "'-1' are no seconds"),
+        (["--hold", "nan"], "'nan' are no seconds"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_started(
+    arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        faults.main(arguments)
+    assert ended.value.code == 2
+    assert word in capsys.readouterr().err
+
+
+def test_the_table_has_a_column_for_each_cell_and_a_word_for_each_column(
+    seen: Seen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show([row(FAULTS["kill-stable"], "process", seen)], Narrator())
+    head, cells, *legend = capsys.readouterr().out.splitlines()
+    fault, requests, failed, *others = head.split()
+    assert len(cells.split()) == len(head.split())
+    assert (fault, requests, failed) == ("fault", "requests", "failed")
+    assert set(others) <= set(" ".join(legend).split())
 
 
 def test_a_row_names_the_keys_that_others_read() -> None:

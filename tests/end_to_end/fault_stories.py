@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.end_to_end.running_fleet import Load, RunningFleet
+from tests.end_to_end.running_fleet import RunningFleet
+from tests.end_to_end.user_load import Load
 
 ANSWERS: Final = 8  # of a load before a fault, and after it
 
@@ -32,6 +33,12 @@ def is_replaced(fleet: RunningFleet, name: str) -> Callable[[], bool]:
     """Whether something else runs of that node than now."""
     before = fleet.running_nodes()[name]
     return lambda: fleet.running_nodes().get(name, before) != before
+
+
+def newly_told(fleet: RunningFleet, kind: str, name: str) -> Callable[[], list[str]]:
+    """What the controller tells of that node from now on, by such events."""
+    before = len(fleet.events(kind, name))
+    return lambda: fleet.events(kind, name)[before:]
 
 
 def until_served(fleet: RunningFleet, load: Load, killed: float) -> float:

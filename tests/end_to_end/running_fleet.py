@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,13 +21,13 @@ from docker.errors import DockerException
 import docker
 from benchmarks.ports import free_port
 from controller.adapters.state_folder import StateFolder
+from tests.end_to_end.user_load import CLIP, Load
 
 ROOT = Path(__file__).parents[2]
-CLIP = next((ROOT / "eval_sets" / "digits" / "audio").glob("*.ogg"))
 FLEET = """
 service: {service}
 versions:
-  v1: {{model: "{root}/models/demo-v1"}}
+  v1: {{model: "{v1_model}"}}
   v2: {{model: "{root}/models/demo-v2"}}
   v3: {{model: "{root}/models/demo-v3"}}
 pools:
@@ -38,6 +36,7 @@ pools:
   canary: {{nodes: 1}}
 router: {{port: {port}, stream_drain: {drain}}}
 eval_sets: "{root}/eval_sets"
+probes: {probes}
 drills:
   - {{drill: network-cut, cron: "0 0 29 2 *", eval_set: digits, clients: 2, steady: 3s, calm: 1s}}
 """
@@ -63,6 +62,8 @@ class RunningFleet:
     service: str = "e2e"
     backup_nodes: int = 1
     stream_drain: str = "10s"
+    v1_model: Path = ROOT / "models" / "demo-v1"
+    probes: dict[str, Any] = field(default_factory=dict)
     router_port: int = field(default_factory=lambda: free_port())
     api_port: int = field(default_factory=lambda: free_port())
     _controller: subprocess.Popen[bytes] | None = None
@@ -84,6 +85,8 @@ class RunningFleet:
                 service=self.service,
                 backup=self.backup_nodes,
                 drain=self.stream_drain,
+                v1_model=self.v1_model,
+                probes=json.dumps(self.probes),
             )
         )
         (self.folder / "quick.yaml").write_text(NO_GATES)
@@ -117,11 +120,20 @@ class RunningFleet:
             if self._controller is not None and self._controller.poll() is None:
                 self._controller.kill()
                 self._controller.wait()
-            leftovers = [*self.processes(), *self.containers()]
+            leftovers = self.leftovers()
             for left in leftovers:
                 with contextlib.suppress(psutil.NoSuchProcess, DockerException):
                     left.kill()
         assert leftovers == [], f"left behind: {leftovers}\n{self.log()}"
+
+    def leftovers(self) -> list[Any]:
+        """What runs on, given a moment for its last breath."""
+        deadline = time.monotonic() + 30
+        while left := [*self.processes(), *self.containers()]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        return left
 
     def log(self) -> str:
         return (self.folder / "controller.log").read_text(errors="replace")[-3000:]
@@ -155,6 +167,22 @@ class RunningFleet:
             return None
         return answer.json() if answer.is_success else None
 
+    def events(self, kind: str, subject: str) -> list[str]:
+        """What the controller told of it so far, in order."""
+        answer = httpx.get(
+            f"http://127.0.0.1:{self.api_port}/api/events",
+            params={"limit": 1000},
+            timeout=30,
+            trust_env=False,
+        )
+        found = answer.raise_for_status().json()
+        return [e["message"] for e in found if (e["kind"], e["subject"]) == (kind, subject)]
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """All wanted nodes by name."""
+        pools = (self.status() or {"pools": {}})["pools"].values()
+        return {node["name"]: node for pool in pools for node in pool["nodes"]}
+
     def until(self, fact: Callable[[], object], seconds: float = 300) -> None:
         """Wait for a fact while the controller lives."""
 
@@ -187,7 +215,7 @@ class RunningFleet:
         self.until(settled)
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs for this state folder."""
+        """Everything that runs for this state folder; each has its command line in `info`."""
         found = []
         for process in psutil.process_iter(["cmdline", "status"]):
             ours = str(self.state_dir) in " ".join(process.info["cmdline"] or [])
@@ -213,13 +241,9 @@ class RunningFleet:
 
     def node_pids(self) -> dict[str, int]:
         """Process ids by node name (process runtime)."""
-        found = {}
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                command = process.cmdline()
-                if "asr_node" in command:
-                    found[command[command.index("--name") + 1]] = process.pid
-        return found
+        commands = {process.pid: process.info["cmdline"] for process in self.processes()}
+        nodes = {pid: words for pid, words in commands.items() if "asr_node" in words}
+        return {words[words.index("--name") + 1]: pid for pid, words in nodes.items()}
 
     def kill_node(self, name: str) -> None:
         """kill -9."""
@@ -256,62 +280,3 @@ class RunningFleet:
 
     def folder_state(self) -> StateFolder:
         return StateFolder(self.state_dir)
-
-
-@dataclass
-class Answer:
-    began: float  # seconds since the epoch
-    ended: float
-    status: int | None
-    version: str
-    node: str
-
-
-class Load:
-    """Clients in threads, each with a kept connection. Each request has a key of its own: with
-    a handful of keys, half of the traffic may well be nobody."""
-
-    def __init__(self, url: str, clients: int) -> None:
-        self._url = url
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(n,)) for n in range(clients)]
-        self.answers: list[Answer] = []
-
-    def begin(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def end(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    @property
-    def failed(self) -> list[Answer]:
-        return [answer for answer in self.answers if answer.status != 200]
-
-    def _work(self, number: int) -> None:
-        audio = CLIP.read_bytes()
-        with httpx.Client(trust_env=False, timeout=120) as client:
-            for count in itertools.count():
-                if self._stop.is_set():
-                    return
-                self.answers.append(self._send(client, f"client-{number}-{count}", audio))
-                self._stop.wait(0.25)  # a load that fills both cores would only test patience
-
-    def _send(self, client: httpx.Client, key: str, audio: bytes) -> Answer:
-        began = time.time()
-        try:
-            answer = client.post(
-                f"{self._url}/v1/audio/transcriptions",
-                files={"file": ("clip.ogg", audio)},
-                data={"model": "whisper-1"},
-                headers={"X-API-Key": key},
-            )
-        except httpx.HTTPError as error:
-            return Answer(began, time.time(), None, repr(error), "")
-        headers = answer.headers
-        return Answer(
-            began, time.time(), answer.status_code,
-            headers.get("x-asr-version", ""), headers.get("x-asr-node", ""),
-        )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.end_to_end.fault_stories import flowing_load, until_over, until_served
 from tests.end_to_end.running_fleet import RunningFleet
 from tests.end_to_end.stories import promotion_a_killed_node_and_rollback
 
@@ -44,10 +46,14 @@ def test_a_drill_cuts_a_node_off_and_nobody_is_left_without_an_answer(
     assert report["outcome"] == "passed" or all("the bound is" in why for why in report["reasons"])
 
 
-def test_a_new_controller_adopts_the_containers(containers: RunningFleet) -> None:
-    before = containers.running_nodes()
-    containers.kill_controller()
-    assert containers.transcribe().status_code == 200
-    containers.up()
-    containers.until_settled()
+def test_a_new_controller_adopts_the_containers_and_nobody_notices(
+    containers: RunningFleet,
+) -> None:
+    with flowing_load(containers) as load:
+        before = containers.running_nodes()
+        containers.kill_controller()
+        until_served(containers, load, time.time())
+        containers.up()
+        until_over(containers, load, lambda: True)
+    assert load.failed == []
     assert containers.running_nodes() == before

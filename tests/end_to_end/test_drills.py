@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.end_to_end.fault_stories import newly_told
 from tests.end_to_end.running_fleet import RunningFleet
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
@@ -33,7 +34,7 @@ def test_a_drills_report_agrees_with_the_routers_log_and_with_what_users_felt(
     fleet: RunningFleet,
 ) -> None:
     assert drill(fleet, "run", "kill-stable", "--dry-run")["objections"] == []
-    killed = fleet.running_nodes()["v1-1"]
+    killed, restarted = fleet.running_nodes()["v1-1"], newly_told(fleet, "node.restarted", "v1-1")
     with fleet.load(clients=2) as users:
         report = drill(fleet, "run", "kill-stable", "--clients", "3")
     numbers, own = report["numbers"], logged(fleet, f"drill-{report['id']}-")
@@ -44,6 +45,7 @@ def test_a_drills_report_agrees_with_the_routers_log_and_with_what_users_felt(
     assert numbers["retried"] == sum(len(addresses) > 1 for addresses in tries)
     assert numbers["failed"] == sum(int(line["status"]) != 200 for line in own) == 0, report
     assert users.failed == []
+    assert restarted()
     assert 0 < numbers["users_requests"] <= len(users.answers)
     assert numbers["users_failed"] == 0
     assert numbers["recovery_seconds"] > 0
@@ -87,7 +89,7 @@ def ended(fleet: RunningFleet, drill_id: str) -> bool:
 
 
 def drill_processes(fleet: RunningFleet) -> Iterator[psutil.Process]:
-    return (p for p in fleet.processes() if "controller.drills.run" in p.cmdline())
+    return (p for p in fleet.processes() if "controller.drills.run" in p.info["cmdline"])
 
 
 def is_frozen(pid: int) -> bool:

@@ -12,10 +12,12 @@ from benchmarks.faults_injected.hands import Hands, hands_of
 from tests.end_to_end.fault_stories import (
     flowing_load,
     is_replaced,
+    newly_told,
     until_over,
     until_served,
 )
-from tests.end_to_end.running_fleet import Load, RunningFleet
+from tests.end_to_end.running_fleet import RunningFleet
+from tests.end_to_end.user_load import Load
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
@@ -34,10 +36,11 @@ def load(fleet: RunningFleet) -> Iterator[Load]:
 def test_a_frozen_node_is_replaced_and_nobody_waits_in_vain(
     fleet: RunningFleet, hands: Hands, load: Load
 ) -> None:
-    replaced = is_replaced(fleet, "v1-1")
+    replaced, fenced = is_replaced(fleet, "v1-1"), newly_told(fleet, "node.fenced", "v1-1")
     hands.freeze("v1-1")
     until_over(fleet, load, replaced)
     assert load.failed == []
+    assert fenced()
 
 
 def test_a_node_whose_worker_is_killed_goes_on_and_others_answer_meanwhile(
@@ -69,6 +72,21 @@ def test_reloads_at_five_a_second_cost_nobody_anything(
         time.sleep(0.2)
     until_over(fleet, load, lambda: True)
     assert load.failed == []
+
+
+def test_a_canary_that_dies_is_started_again_and_costs_nobody_anything(
+    fleet: RunningFleet, hands: Hands, load: Load
+) -> None:
+    fleet.start("v3")
+    fleet.until_phase("waiting")
+    fleet.until(lambda: "v3-1" in {answer.node for answer in load.answers})
+    killed, restarted = is_replaced(fleet, "v3-1"), newly_told(fleet, "node.restarted", "v3-1")
+    hands.kill("v3-1")
+    until_over(fleet, load, killed)
+    assert load.failed == []
+    assert restarted()
+    assert fleet.status()["rollout"]["phase"] == "waiting"
+    fleet.rollout("abort")
 
 
 def test_a_rollback_while_a_stable_node_dies_loses_nothing(

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 import websockets
 
-from tests.end_to_end.running_fleet import CLIP, RunningFleet
+from tests.end_to_end.running_fleet import RunningFleet
+from tests.end_to_end.user_load import CLIP
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 BEGIN: Final = {
