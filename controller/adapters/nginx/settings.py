@@ -29,9 +29,7 @@ class RouterSettings:
     stream_drain_seconds: int = 3600  # how long a stream of an old configuration may go on
     max_body_bytes: int = 512 * 1024 * 1024
     timeout_seconds: int = 300
-    # A node's kernel takes a connection in microseconds, however busy the node is. Where the node's
-    # network is gone the packet is lost, and sent again after 1 s: others are asked before that.
-    connect_timeout_milliseconds: int = 250
+    connect_timeout_seconds: int = 2
     cookie: str = "asr_sticky"
     jwt_key_file: Path | None = None  # the HS256 secret that role rules verify tokens with
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For names the client
@@ -47,7 +45,7 @@ class RouterSettings:
             host = getattr(self, name)
             _require(_is_address(host) or (name == "bind_host" and host == ""), name, host)
         for name in ("stream_drain_seconds", "max_body_bytes", "timeout_seconds",
-                     "connect_timeout_milliseconds", "worker_connections"):  # fmt: skip
+                     "connect_timeout_seconds", "worker_connections"):  # fmt: skip
             value = getattr(self, name)
             _require(isinstance(value, int) and value > 0, name, value)
         _require(_TOKEN.fullmatch(self.cookie), "cookie", self.cookie)
