@@ -21,6 +21,7 @@ from router_bench import nginx_of
 from benchmarks.faults_injected.hands import end, is_dead
 from benchmarks.ports import free_port
 from controller.adapters.nginx import held_port, keeper
+from controller.adapters.nginx.leaving import is_leaving
 from controller.adapters.nginx.process_launcher import packaged_nginx
 
 CONFIGURATION = """
@@ -206,8 +207,10 @@ def test_the_socket_that_a_killed_one_left_is_not_in_the_way_of_the_next(serving
 def test_workers_that_lost_their_master_end_what_is_in_flight(serving: Kept) -> None:
     upload = serving.begin_upload()
     serving.configure("second")
-    serving.nginx().kill()
-    until(lambda: serving.answer() == "second")
+    master, worker = serving.family()
+    master.kill()
+    until(lambda: is_leaving(worker))
+    assert serving.answer() == "second"
     assert serving.end_upload(upload) == "heard"
 
 
