@@ -30,9 +30,15 @@ def command_event(
         "arguments": arguments,
         "asked_at": intent.at.isoformat(),
     }
-    if now - intent.at >= _LATE:  # a rollback switches traffic without a controller, too
-        message = f"{message} (asked for at {intent.at:%Y-%m-%d %H:%M:%S} UTC)"
-    return Event(kind, intent.command, message, intent.actor, now, data)
+    return Event(kind, intent.command, message + asked_before(intent, now), intent.actor, now, data)
+
+
+def asked_before(intent: Intent, now: datetime.datetime) -> str:
+    """When it was given, where that was long ago; else nothing. A rollback switches traffic when
+    it is given, also without a controller, or with one that cannot write."""
+    if now - intent.at < _LATE:
+        return ""
+    return f" (asked for at {intent.at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def is_news(before: Rollout | None, after: Rollout, told: tuple[Verdict, ...]) -> bool:

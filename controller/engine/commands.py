@@ -15,6 +15,7 @@ from controller.core.errors import InvalidConfig, NotFound, Refused
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.plan import Plan
 from controller.core.rollout import Phase, Rollout, begin
+from controller.engine.audit import asked_before
 from controller.engine.records import Intent
 
 _PLAN: Final = TypeAdapter(Plan)
@@ -116,28 +117,29 @@ def _roll_back(intent: Intent, state: State, now: datetime.datetime) -> tuple[St
     if to is not None and to not in state.versions:
         raise NotFound(f"there is no version {to!r}; nothing was changed")
     fleet, active = state.fleet, state.active
+    who = intent.actor + asked_before(intent, now)
     if active is not None and to in {None, fleet.stable}:
         return (
-            replace(state, rollout=steering.roll_back(active, intent.actor, now)),
+            replace(state, rollout=steering.roll_back(active, who, now)),
             f"rolled back: all traffic is on {fleet.stable} again; {active.version} is stopped "
             f"when its last request has ended",
         )
     until = now + _window(state)
     fleet = fleet.rolled_back(to, until, bool(intent.arguments.get("force")))
     return (
-        replace(_taken_back(state, intent.actor, now), fleet=fleet),
+        replace(_taken_back(state, who, now), fleet=fleet),
         f"rolled back: {fleet.stable} is stable again, as soon as its nodes are ready (at once "
         f"where they are still warm); {state.fleet.stable} is marked bad",
     )
 
 
-def _taken_back(state: State, actor: str, now: datetime.datetime) -> State:
+def _taken_back(state: State, who: str, now: datetime.datetime) -> State:
     """Rolled back: the rollout under way, and the one that made the version stable."""
     newest, earlier = state.rollout, state.earlier
     if newest is not None and (not newest.ended or _made_stable(newest, state.fleet)):
-        newest = steering.roll_back(newest, actor, now)
+        newest = steering.roll_back(newest, who, now)
     if earlier is not None:
-        earlier = steering.roll_back(earlier, actor, now)
+        earlier = steering.roll_back(earlier, who, now)
     return replace(state, rollout=newest, earlier=earlier)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from controller.core.fleet import Fleet
 from controller.core.rollout import Phase
 from controller.core.verdict import Outcome
 from controller.engine.audit import command_event, rollout_events, verdict_data
+from controller.engine.commands import State, carry_out
 from controller.engine.records import Event, Intent, Served
 from controller.engine.traffic import Traffic
 from tests.core.rollouts import NOON, a_rollout, a_verdict
 from tests.engine.conftest import Driver
+from tests.engine.fakes import CONFIG
 
 PASS, FAIL = a_verdict(), a_verdict(Outcome.FAIL)
 HOLDING = a_rollout(phase=Phase.HOLDING)
@@ -31,6 +34,18 @@ def test_a_rollback_given_while_no_controller_ran_stands_with_the_time_of_its_gi
     assert late.message == f"rolled back (asked for at {NOON:%Y-%m-%d %H:%M:%S} UTC)"
     assert late.data["asked_at"] == NOON.isoformat()
     assert command_event(intent, "rolled back", None, NOON, refused=False).message == "rolled back"
+
+
+def test_so_does_the_rollout_that_it_ended() -> None:
+    intent = Intent(1, "rollback", {"to": None}, "ann", NOON)
+    state = State(CONFIG, Fleet("v1"), HOLDING, frozenset({"v1", "v2"}))
+    late, _ = carry_out(intent, state, NOON + timedelta(hours=1))
+    assert late.rollout is not None
+    asked = f"{NOON:%Y-%m-%d %H:%M:%S} UTC"
+    assert late.rollout.reason == f"rolled back by ann (asked for at {asked})"
+    at_once, _ = carry_out(intent, state, NOON + timedelta(seconds=1))
+    assert at_once.rollout is not None
+    assert at_once.rollout.reason == "rolled back by ann"
 
 
 def test_a_verdict_is_written_down_with_all_its_numbers() -> None:
