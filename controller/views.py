@@ -98,14 +98,19 @@ def copies(value: dict[str, Any]) -> str:
 
 
 def rollout_line(value: dict[str, Any]) -> str:
-    share = "only who opted in" if _asks(value) else f"{value['percent']:g} %"
-    if value.get("shadow"):
-        share += f", copies of {value['shadow']:g} %"
     return (
         f"rollout {value['id']}: {value['from_version']} → {value['version']}, plan "
-        f"{value['plan']}, step {value['step']} of {len(value['steps'])}, {share}, "
+        f"{value['plan']}, step {value['step']} of {len(value['steps'])}{_share(value)}, "
         f"{value['phase']}: {value['reason']}"
     )
+
+
+def _share(rollout: dict[str, Any]) -> str:
+    """The canary's; after the end there is none, and its phase says who has all."""
+    if rollout["phase"] in ENDED:
+        return ""
+    share = ", only who opted in" if _asks(rollout) else f", {rollout['percent']:g} %"
+    return share + (f", copies of {rollout['shadow']:g} %" if rollout.get("shadow") else "")
 
 
 def verdict(value: dict[str, Any]) -> str:

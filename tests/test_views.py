@@ -58,6 +58,11 @@ def test_requests_that_wait_for_a_node_are_told_of_while_there_are_some() -> Non
     assert views.status(STATUS | {"spool": nothing}) == views.status(STATUS)
 
 
+def test_of_a_rollout_that_has_ended_no_share_is_told() -> None:
+    ended = ROLLOUT | {"phase": "promoted", "percent": 0.0, "reason": "promoted by ann"}
+    assert "step 1 of 2, promoted: promoted by ann" in views.status(STATUS | {"rollout": ended})
+
+
 def test_an_alarm_stands_before_everything_else() -> None:
     lines = views.status(STATUS | {"alarm": "no node is ready"}).splitlines()
     assert lines[1] == "! no node is ready"
