@@ -124,9 +124,10 @@ def desired(
     membership = without_held(_without_bad(_membership(nodes, views), main, fleet.bad), held)
     if shares:
         membership = shared(membership, main, alike)
-    if not membership.groups and loaded is not None and loaded.groups:
+    last = _without_bad(loaded, main, fleet.bad) if loaded is not None else Membership()
+    if not membership.groups and last.groups:
         # Fail static: nobody known to be healthy means that we may be the ones who are wrong.
-        membership = loaded
+        membership = last
         alarm: str | None = "no node is known to be healthy; the last node lists stay in place"
     else:
         alarm = _alarm(config, fleet, main, membership)

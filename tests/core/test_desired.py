@@ -1,8 +1,10 @@
 import datetime
+import itertools
 from dataclasses import replace
 
 import pytest
 
+from controller.adapters.nginx.render import fallback_group
 from controller.core.desired import Desired, NodeView, Pool, desired
 from controller.core.fleet import Fleet, FleetConfig
 from controller.core.rollout import Phase, Rollout
@@ -153,6 +155,17 @@ def test_a_retired_version_that_comes_back_as_canary_uses_its_warm_nodes() -> No
     found = plan(fleet=fleet, rollout=a_rollout())
     assert names(found, Pool.CANARY) == ["v2-1"]
     assert names(found, Pool.RETIRED) == ["v2-2"]
+
+
+def test_whoever_is_ready_the_router_never_falls_to_a_version_that_is_marked_bad() -> None:
+    nodes = ("v1-1", "v1-2", "v2-1", "v3-1", "backup-v1-1")
+    every = [set(some) for n in range(6) for some in itertools.combinations(nodes, n)]
+    bad = Fleet("v1", retired="v2", retired_until=NOON, bad=frozenset({"v2", "v3"}))
+    again = a_rollout(version="v3", phase=Phase.HOLDING, reached_percent=5)  # by --force
+    for ready, before in itertools.product(every, every):
+        loaded = plan(*before, fleet=replace(bad, bad=frozenset()), rollout=again).membership
+        found = plan(*ready, fleet=bad, rollout=again, loaded=loaded)
+        assert fallback_group(found.membership, found.routing) in {"v1", "backup", ""}
 
 
 def test_a_bad_version_that_is_kept_warm_never_serves_in_place_of_stable() -> None:
