@@ -13,7 +13,7 @@ def loads(*seconds: float) -> list[Load]:
 def test_a_version_as_fast_as_the_old_one_passes() -> None:
     parity = compare(CHECK, loads(1.0, 1.1, 0.9), loads(1.2, 1.0, 1.1))
     assert parity.passed
-    assert parity.throughput_ratio == pytest.approx(1.1)
+    assert "take 1.10 times as long as with the old version" in parity.reason
 
 
 def test_a_version_that_takes_twice_as_long_fails_with_the_numbers() -> None:
