@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -31,11 +32,21 @@ class BatchFolder:
         write_atomically(self._file(str(batch["id"])), json.dumps(batch, ensure_ascii=False))
 
     def find(self, batch_id: str) -> dict[str, Any] | None:
+        """None where it is not kept, or was deleted."""
         try:
-            found: dict[str, Any] = json.loads(self._file(batch_id).read_text(encoding="utf-8"))
+            text = self._file(batch_id).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+        found: dict[str, Any] | None = json.loads(text) if text else None
         return found
+
+    def delete(self, batch_id: str) -> None:
+        """What was heard is gone, also from a full disk. The name stays for as long as a result
+        would, so that a node that has the batch still does not bring it back."""
+        os.truncate(self._file(batch_id), 0)
+
+    def was_deleted(self, batch_id: str) -> bool:
+        return self.has(batch_id) and self._file(batch_id).stat().st_size == 0
 
     def expire(self) -> None:
         """Remove what has been kept for a week."""

@@ -59,9 +59,11 @@ async def batch(request: Request, batch_id: str) -> Response:
     if node is None:
         return _unknown(batch_id)
     try:
-        kept = await asyncio.to_thread(desk.results.find, batch_id)
+        kept, was_deleted = await asyncio.to_thread(_look, desk.results, batch_id, request.method)
     except OSError:
         return unavailable("The disk does not tell what is kept of this batch. Try again.")
+    if was_deleted:
+        return _unknown(batch_id)
     if kept is not None:
         return _kept(request, kept)  # it is finished: its node, if there is one, knows no more
     address = desk.address_of(node)
@@ -70,6 +72,17 @@ async def batch(request: Request, batch_id: str) -> Response:
     if desk.is_expected(node):
         return unavailable(f"Node {node}, which has this batch, is starting. Try again.")
     return _unknown(batch_id)
+
+
+def _look(results: BatchFolder, batch_id: str, method: str) -> tuple[dict[str, Any] | None, bool]:
+    """What is kept, and whether it was deleted before. Who deletes it is given it a last time, as
+    by a node, whose DELETE cancels the rest and answers with what there is."""
+    kept = results.find(batch_id)
+    if kept is None:
+        return None, results.was_deleted(batch_id)
+    if method == "DELETE":
+        results.delete(batch_id)
+    return kept, False
 
 
 async def _of_the_node(request: Request, address: str) -> Response:

@@ -80,9 +80,23 @@ async def test_a_kept_result_is_given_whatever_its_node_does(
     """It hangs, or starts again and again."""
     results.keep(KEPT)
     async with desk(results, lambda _name: address, is_expected=is_expected) as router:
-        for method in ("GET", "DELETE"):  # which cancels what is not finished
-            answer = await router.request(method, f"/v1/batches/{BATCH}")
+        for _ in range(2):
+            answer = await router.get(f"/v1/batches/{BATCH}")
             assert (answer.status_code, answer.json()) == (200, KEPT)
+
+
+async def test_who_deletes_a_kept_result_gets_it_a_last_time_and_then_it_is_gone_for_good(
+    results: BatchFolder,
+) -> None:
+    results.keep(KEPT)
+    async with a_node() as address, desk(results, lambda _name: address) as router:
+        answer = await router.delete(f"/v1/batches/{BATCH}")
+        assert (answer.status_code, answer.json()) == (200, KEPT)
+        for method in ("GET", "DELETE"):
+            answer = await router.request(method, f"/v1/batches/{BATCH}")
+            assert answer.status_code == 404, "also while its node still has it"
+    assert "你好" not in (results._path / f"{BATCH}.json").read_text()
+    assert results.has(BATCH), "so that no node that has it is asked for it again"
 
 
 async def test_a_result_that_the_disk_does_not_tell_is_not_said_to_be_gone(
