@@ -62,28 +62,38 @@ class Loop:
         self.tick_seconds = 0.0  # of the last one
         self.ticks = Timing()
         self.jobs = Jobs(self.wake)
-        self._inbox = Inbox(ports.store, ports.now)
-        self._put_together()
+        self._keep_state_and_router()
+        self._keep_nodes()
+        self._measure_versions()
+        self._watch_traffic()
 
-    def _put_together(self) -> None:
-        """The collaborators, each of one subject."""
-        config, versions, ports = self.config, self.versions, self._ports
-        store, client, jobs = ports.store, ports.client, self.jobs
-        check = config.golden
-        golden = GoldenKeeper(check, ports.eval_set, client, jobs) if check is not None else None
-        self.router = RouterKeeper(ports.router, jobs, lambda *event: self._ledger.tell(*event))
+    # -- the collaborators, each of one subject -----------------------------------------------
+
+    def _keep_state_and_router(self) -> None:
+        ports = self._ports
+        self.router = RouterKeeper(
+            ports.router, self.jobs, lambda *event: self._ledger.tell(*event)
+        )
         self.traffic = Traffic(self.router.node_at)
-        self._ledger = Ledger(store, self.traffic, Fleet(config.initial_version), ports.now)
-        upstreams = Upstreams(self.router.node_at)
+        first = Fleet(self.config.initial_version)
+        self._ledger = Ledger(ports.store, self.traffic, first, ports.now)
+        self._inbox = Inbox(ports.store, ports.now)
+        self.alarm = Alarm(self._ledger)
+
+    def _keep_nodes(self) -> None:
+        config, versions, ports = self.config, self.versions, self._ports
+        client, jobs, check = ports.client, self.jobs, config.golden
+        golden = GoldenKeeper(check, ports.eval_set, client, jobs) if check is not None else None
+        self._upstreams = Upstreams(self.router.node_at)
         self.observer = Observer(
             ports.runtime,
             client,
-            store,
+            ports.store,
             config.probes,
             versions,
             self.wake,
             golden,
-            upstreams.opinion,
+            self._upstreams.opinion,
         )
         self.keeper = NodeKeeper(
             config,
@@ -93,25 +103,43 @@ class Loop:
             jobs,
             self.observe_soon,
             self._ledger.tell,
-            upstreams.opinion,
+            self._upstreams.opinion,
             self.observer.ending,
             looked_at=lambda: self.observer.looked_at,
         )
+        self.failover = FailoverKeeper(config, self.observer, self._ledger, ports.now)
+
+    def _measure_versions(self) -> None:
+        """By eval sets, by copies of requests, and by people."""
+        ports, observer, jobs = self._ports, self.observer, self.jobs
+        store, client = ports.store, ports.client
         self.evaluator = Evaluator(
-            store, client, self.observer.addresses, self.observer.digests, ports.eval_set
+            store, client, observer.addresses, observer.digests, ports.eval_set
         )
-        self.evaluated = EvaluatedVersions(self.observer, self.keeper, self.wake, self.changed)
-        self.preflight = PreflightKeeper(
-            self.observer, client, store, jobs, ports.eval_set, ports.now
-        )
-        self.gates = GateKeeper(self.evaluator, self.observer, jobs)
-        self.live = LiveKeeper()
-        self.strain = StrainKeeper()
-        self.shadow = ShadowKeeper(store.shadows, self.observer, client, jobs, ports.now)
+        self.evaluated = EvaluatedVersions(observer, self.keeper, self.wake, self.changed)
+        self.preflight = PreflightKeeper(observer, client, store, jobs, ports.eval_set, ports.now)
+        self.gates = GateKeeper(self.evaluator, observer, jobs)
+        self.shadow = ShadowKeeper(store.shadows, observer, client, jobs, ports.now)
         self.review = Review(store.reviews, self.evaluator, ports.now, self.wake)
         self._people = ReviewKeeper(self.review, self.evaluator, jobs)
+
+    def _watch_traffic(self) -> None:
+        """And carry out what follows from it, or was asked for."""
+        self.live = LiveKeeper()
+        self.strain = StrainKeeper()
+        self._watch = TrafficWatch(
+            self._ports,
+            self._ledger,
+            self.traffic,
+            self.live,
+            self.shadow,
+            self.strain,
+            self.observer,
+            self.failover.capacity,
+            self._upstreams,
+        )
         self._facts = FactFinder(
-            config,
+            self.config,
             self.observer,
             self.keeper,
             self.preflight,
@@ -122,28 +150,15 @@ class Loop:
             self.strain,
             self._people,
         )
-        self.failover = FailoverKeeper(config, self.observer, self._ledger, ports.now)
-        self._watch = TrafficWatch(
-            ports,
-            self._ledger,
-            self.traffic,
-            self.live,
-            self.shadow,
-            self.strain,
-            self.observer,
-            self.failover.capacity,
-            upstreams,
-        )
-        self.alarm = Alarm(self._ledger)
         self._commands = CommandKeeper(
-            config,
-            versions,
+            self.config,
+            self.versions,
             self._inbox,
             self._ledger,
             self.gates,
             self._people,
             self.verdicts,
-            ports.now,
+            self._ports.now,
         )
 
     # -- what others ask of the loop --------------------------------------------------------
