@@ -17,6 +17,7 @@ from types import FrameType
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from controller.adapters.files import last_lines
 from controller.adapters.state_folder import ControllerAddress, StateFolder
@@ -37,17 +38,27 @@ def serve(settings: Settings) -> None:
     folder = StateFolder(settings.state_dir)
     folder.create()
     folder.lock()
-    check_port_is_free(settings.host, settings.port, "the API", "--port")
     server = Server(settings)
-    app = create_app(settings, server.finish)
+    try:
+        app = _checked_app(settings, folder, server)
+    except Refused:
+        folder.take_back()
+        raise
     runtime = app.state.service.parts.runtime.name
-    check_same_runtime(folder, runtime)
-    check_router_port(app.state.service)
     fleet_path = str(settings.fleet_path.absolute())
     folder.write_address(ControllerAddress(api_url(settings), os.getpid(), fleet_path, runtime))
     server.run(app)
     folder.forget_address()
     folder.unlock()
+
+
+def _checked_app(settings: Settings, folder: StateFolder, server: Server) -> FastAPI:
+    """Raises Refused."""
+    check_port_is_free(settings.host, settings.port, "the API", "--port")
+    app = create_app(settings, server.finish)
+    check_same_runtime(folder, app.state.service.parts.runtime.name)
+    check_router_port(app.state.service)
+    return app
 
 
 def check_same_runtime(folder: StateFolder, runtime: str) -> None:

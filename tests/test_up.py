@@ -6,12 +6,15 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from benchmarks.ports import free_port
+from controller.core.errors import Refused
 from controller.settings import Settings
-from controller.up import Server
+from controller.up import Server, serve
 
 
 def test_a_second_ctrl_c_does_not_cut_the_clean_up_short() -> None:
@@ -26,3 +29,10 @@ def test_a_second_ctrl_c_does_not_cut_the_clean_up_short() -> None:
 
     Server(Settings(port=free_port())).run(FastAPI(lifespan=lifespan))
     assert cleaned == ["router and nodes"]
+
+
+def test_a_start_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "fleet.yaml", tmp_path / "state", "process", port=free_port())
+    with pytest.raises(Refused, match=r"fleet\.yaml"):
+        serve(settings)
+    assert list(tmp_path.iterdir()) == []

@@ -35,9 +35,11 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
+        self._is_new = False
 
     def create(self) -> None:
         """Raises Refused where the folder cannot be made or written."""
+        self._is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(self._open_lock())
@@ -46,6 +48,13 @@ class StateFolder:
                 f"the state folder {self.path} cannot be made or written ({error.strerror}); "
                 f"nothing was started. Choose another with --state-dir"
             ) from error
+
+    def take_back(self) -> None:
+        """Where `create` made it, we hold it, and there is nothing in it: it was for nothing."""
+        lock = self.path / _LOCK
+        if self._is_new and self._lock is not None and [*self.path.iterdir()] == [lock]:
+            lock.unlink()
+            self.path.rmdir()
 
     @property
     def database(self) -> Path:
@@ -68,6 +77,9 @@ class StateFolder:
                 f"a controller already runs on {self.path}; nothing was changed. "
                 f"`rollout status` shows it, `rollout down` stops it"
             ) from error
+        if os.fstat(descriptor).st_nlink == 0:  # whoever made the folder has taken it back
+            os.close(descriptor)
+            raise Refused(f"{self.path} was just removed, by a start that was refused; try again")
         self._lock = descriptor
 
     def unlock(self) -> None:
