@@ -39,6 +39,8 @@ eval_sets: "{root}/eval_sets"
 probes: {probes}
 drills:
   - {{drill: network-cut, cron: "0 0 29 2 *", eval_set: digits, clients: 2, steady: 3s, calm: 1s}}
+  - {{drill: kill-controller, cron: "0 0 29 2 *", eval_set: digits, clients: 2,
+     steady: 3s, calm: 1s}}
 """
 NO_GATES = """
 steps:
@@ -60,6 +62,7 @@ class RunningFleet:
     folder: Path
     runtime: str = "process"
     service: str = "e2e"
+    supervised: bool = False  # whether a killed controller is started again
     backup_nodes: int = 1
     stream_drain: str = "10s"
     v1_model: Path = ROOT / "models" / "demo-v1"
@@ -91,9 +94,10 @@ class RunningFleet:
         )
         (self.folder / "quick.yaml").write_text(NO_GATES)
         (self.folder / "held.yaml").write_text(HELD)
+        program = ["controller.supervisor"] if self.supervised else ["controller.cli", "up"]
         with (self.folder / "controller.log").open("ab") as log:
             self._controller = subprocess.Popen(
-                [sys.executable, "-m", "controller.cli", "up", "--fleet",
+                [sys.executable, "-m", *program, "--fleet",
                  str(self.folder / "fleet.yaml"), "--state-dir", str(self.state_dir),
                  "--runtime", self.runtime, "--port", str(self.api_port)],
                 stdout=log, stderr=log, start_new_session=True,

@@ -48,6 +48,12 @@ def test_nonsense_is_refused_in_words(
     assert fleet.status()["rollout"] is None
 
 
+def test_a_controller_without_a_supervisor_is_killed_by_no_drill(fleet: RunningFleet) -> None:
+    refused = fleet.rollout("drill", "run", "kill-controller", check=False)
+    assert "supervisor" in refused["error"]
+    assert fleet.status() is not None
+
+
 def test_rollback_without_anything_to_go_back_to_is_refused(fleet: RunningFleet) -> None:
     assert "no version to roll back to" in fleet.run("rollback", check=False)["error"]
 

@@ -19,6 +19,17 @@ from tests.end_to_end.running_fleet import RunningFleet
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
+    made = RunningFleet(tmp_path_factory.mktemp("fleet"), supervised=True)
+    made.up()
+    try:
+        made.until_settled()
+        yield made
+    finally:
+        made.down()
+
+
 def logged(fleet: RunningFleet, prefix: str) -> list[dict[str, Any]]:
     """The lines of the router's log whose request ids begin so."""
     text = (fleet.state_dir / "router" / "access.log").read_text()
@@ -99,7 +110,18 @@ def is_frozen(pid: int) -> bool:
         return False
 
 
-def test_a_controller_without_a_supervisor_is_not_killed(fleet: RunningFleet) -> None:
-    refused = drill(fleet, "run", "kill-controller")
-    assert "supervisor" in refused["error"]
-    assert fleet.status() is not None
+def test_a_controller_that_a_drill_kills_is_missed_by_nobody(fleet: RunningFleet) -> None:
+    (killed,), nodes = controllers(fleet), fleet.running_nodes()
+    with fleet.load(clients=2) as users:
+        report = drill(fleet, "run", "kill-controller")
+    numbers, own = report["numbers"], logged(fleet, f"drill-{report['id']}-")
+    assert numbers["requests"] == numbers["requests_logged"] == len(own) > 0, report
+    assert numbers["failed"] == sum(int(line["status"]) != 200 for line in own) == 0, report
+    assert users.failed == []
+    assert report["outcome"] == "passed" or all("the bound is" in why for why in report["reasons"])
+    assert killed not in controllers(fleet)
+    assert fleet.running_nodes() == nodes
+
+
+def controllers(fleet: RunningFleet) -> list[psutil.Process]:
+    return [p for p in fleet.processes() if {"controller.cli", "up"} <= {*p.info["cmdline"]}]

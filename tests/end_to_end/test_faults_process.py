@@ -1,5 +1,7 @@
-"""Each fault once, under real audio: what must stay true, not how fast it is. The times are
-benchmarks/faults.py's."""
+"""Each fault once, in either runtime, under real audio: what must stay true, not how fast it is.
+The times are benchmarks/faults.py's. A killed stable node alone is in test_drills.py, a killed
+controller there, in test_crashes.py and in test_docker_fleet.py; workers without memory or without
+their GPU are in tests/asr_node."""
 
 from __future__ import annotations
 
@@ -58,9 +60,10 @@ def test_a_node_whose_worker_is_killed_goes_on_and_others_answer_meanwhile(
 def test_a_killed_router_costs_the_requests_of_that_moment_only(
     fleet: RunningFleet, hands: Hands, load: Load
 ) -> None:
+    restarted = newly_told(fleet, "router.restarted", "router")
     hands.kill_router()
     again = until_served(fleet, load, time.time())
-    until_over(fleet, load, lambda: True)
+    until_over(fleet, load, restarted)
     assert [answer for answer in load.failed if answer.began > again] == []
 
 
