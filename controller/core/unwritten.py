@@ -17,7 +17,7 @@ def all_on(wanted: Desired, version: str) -> Desired:
     if version not in wanted.membership.group_names():
         version = now.stable  # its backup, or whoever serves in its place
     only = Routing(version, sticky=now.sticky, known_healthy=now.known_healthy)
-    if version in {now.stable, BACKUP_GROUP}:  # else the backup has the version that is left
+    if version == now.stable:  # else the backup has the version that is left
         only = replace(only, batches=now.batches)
     return replace(wanted, routing=only)
 
@@ -25,7 +25,15 @@ def all_on(wanted: Desired, version: str) -> Desired:
 def words(version: str, routing: Routing | None, problem: str, written: bool) -> str:
     """What became of a rollback to `version`, now that the router serves by `routing`.
     `written`: the command is, and only what it changes is not."""
-    return f"{_traffic(version, routing)}; {_record(written)}: {problem}"
+    traffic = _traffic(version, routing)
+    if written:
+        once = "the rollback is accepted, and carried out once the state is written"
+        return f"{traffic}; {once}: {problem}"
+    return (
+        f"{traffic}; the rollback is not written down: {problem}. This controller keeps it so, and "
+        f"carries it out once the state is written; if it ends before, the next one goes on as "
+        f"before, and `rollback` is to be run again"
+    )
 
 
 def _traffic(version: str, routing: Routing | None) -> str:
@@ -34,13 +42,3 @@ def _traffic(version: str, routing: Routing | None) -> str:
     if routing is not None and routing.canary is None and routing.stable == BACKUP_GROUP:
         return "all traffic is on the backup, which serves for stable"
     return f"traffic stays where it is: no node of {version} is ready, or nginx does not answer"
-
-
-def _record(written: bool) -> str:
-    if written:
-        return "the rollback is accepted, and carried out once the state is written"
-    return (
-        "the rollback is not written down. This controller keeps it so, and carries it out once "
-        "the state is written; if it ends before, the next one goes on as before: run `rollback` "
-        "again"
-    )
