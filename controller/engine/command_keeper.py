@@ -52,6 +52,11 @@ class CommandKeeper:
         """Raise Refused now where `start` would be refused anyway, whatever its plan."""
         check_start(self._state(), version, force)
 
+    def foresee_rollback(self) -> None:
+        """Before anything is carried out: no nginx may be started with what a rollback that was
+        given without a controller has taken out of service."""
+        self._ledger.unwritten_stable = self._rolled_back_to({})
+
     async def carry_out(self, outcomes: dict[int, Outcome]) -> None:
         """All that waits. The outcomes of those that were carried out are in `outcomes`, also
         where the next one fails.

@@ -260,6 +260,7 @@ class Loop:
         await self._inbox.catch_up()
         await self.observer.look()
         self.observer.adopt(await self.router.left_behind())
+        self._commands.foresee_rollback()
         await self.router.start(self.desired())
         self.observer.adopt(self.router.state().loaded)
         self.failover.resume(self.router.state())

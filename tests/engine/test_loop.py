@@ -293,6 +293,22 @@ async def test_an_nginx_that_died_with_the_controller_starts_with_the_nodes_that
     assert (driver.world.loaded, driver.world.routing) == (loaded, routing)
 
 
+async def test_an_nginx_that_died_starts_with_what_was_rolled_back_to_without_a_controller(
+    driver: Driver,
+) -> None:
+    """Not with what the saved state still calls stable, until the rollback is carried out."""
+    await to_promoted(driver)
+    assert driver.world.routing.stable == "v2"
+    driver.store.add_intent("rollback", {"to": None, "force": False}, "ann")
+    driver.world.router_is_dead = True
+    driver.world.switches.clear()
+    await driver.kill_and_restart()
+    assert driver.world.routing.stable == "v1"
+    await driver.round()
+    assert {routing.stable for routing in driver.world.switches} == {"v1"}
+    assert driver.loop.fleet.stable == "v1"
+
+
 async def test_a_crash_after_every_round_changes_nothing_of_the_outcome(driver: Driver) -> None:
     await driver.start()
     for _ in range(60):
