@@ -26,6 +26,8 @@ from controller.adapters.nginx.held_port import HeldPort
 _HANDED_ON: Final = frozenset({signal.SIGHUP, signal.SIGUSR1})
 _END: Final = frozenset({signal.SIGQUIT, signal.SIGTERM, signal.SIGINT})
 _HEARD: Final = _HANDED_ON | _END | {signal.SIGUSR2, signal.SIGCHLD}
+_LET_GO_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.01
 _SHORT_SECONDS: Final = 1.0
 _SHORT_LIVES: Final = 5  # in a row; then it is left to Docker, which waits between starts
 
@@ -78,9 +80,17 @@ class Keeper:
             return
         elif sign is signal.SIGUSR2:
             self._tell_all(signal.SIGQUIT)
+            self._wait_until_it_let_go()
             self._start()
         else:
             os.kill(self._nginx, sign)
+
+    def _wait_until_it_let_go(self) -> None:
+        """nginx deletes the name of its control socket with its ports: not the next one's."""
+        held = {f"socket:[{os.fstat(descriptor).st_ino}]" for descriptor in self._held.open()[0]}
+        deadline = time.monotonic() + _LET_GO_SECONDS
+        while held & _open_files(self._nginx) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def _tell_all(self, sign: signal.Signals) -> None:
         for group in tuple(self._groups):
@@ -117,6 +127,15 @@ class Keeper:
         is_short = time.monotonic() - self._began < _SHORT_SECONDS
         self._short_lives = self._short_lives + 1 if is_short else 0
         return self._short_lives >= _SHORT_LIVES
+
+
+def _open_files(pid: int) -> set[str]:
+    """Their names, as /proc has them; none where it has ended."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        return {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}  # noqa: PTH115, PTH208
+    except OSError:
+        return set()
 
 
 def _say(words: str) -> None:
