@@ -117,9 +117,8 @@ class NginxRouter:
                 self._serve_last_good()
             raise
         running = self._launcher.is_running()  # Docker may have started it again meanwhile
-        if not running:
-            self._begun = None  # we start it, which is no news
-        self._running.take_effect(number, running)
+        if self._running.take_effect(number, running):
+            self._begun = None  # by us, which is no news
         self._generations.prune(number)
         self._state = replace(self._state, running=True, generation=number, loaded=membership)
         self._switch(routing, ticket)

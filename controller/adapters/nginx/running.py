@@ -37,8 +37,9 @@ class RunningNginx:
         self._generations = generations
         self._places = places
 
-    def take_effect(self, number: int, running: bool) -> None:
+    def take_effect(self, number: int, running: bool) -> bool:
         """Have nginx serve by a generation; it is started where it is not `running`, or hangs.
+        Whether it was started.
 
         Raises ReloadRejected where the generation does not answer, RouterUnavailable."""
         before = self._generations.published()
@@ -48,7 +49,8 @@ class RunningNginx:
         else:
             self._launcher.start()
         is_in_effect = self._wait_for(number)
-        if running and is_in_effect is None:
+        is_replaced = running and is_in_effect is None
+        if is_replaced:
             self._launcher.replace(self._grace_seconds())
             is_in_effect = self._wait_for(number)
         if not is_in_effect:
@@ -58,6 +60,7 @@ class RunningNginx:
                 f"{last_lines(self._places.error_log) or 'nothing'}; what it served before still "
                 f"serves"
             )
+        return is_replaced or not running
 
     def _reload(self) -> None:
         """Raises RouterUnavailable, unless it runs and is silent: frozen, it takes no signal."""

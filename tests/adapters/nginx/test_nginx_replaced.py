@@ -97,6 +97,7 @@ async def test_the_other_one_serves_while_requests_of_the_first_still_end(
         assert master(bench.settings.run_dir) != first.pid
         assert await bench.router.check()
     assert set(got) == {"200"}
+    assert bench.router.state().restarts == 0  # of those that nobody asked for
     slow.let_go()
     assert (await asked).status_code == 200
     await bench.client.aclose()
